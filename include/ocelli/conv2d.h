@@ -1,0 +1,108 @@
+/**
+ * Two-dimensional convolution (cross-correlation, as every deep-learning library means it), with
+ * bias and ReLU fused, and its gradients.
+ *
+ *   Y[n,i,j,k] = act(b[k] + sum over r,s,c of X[n, i*sh - top + r*dh, j*sw - left + s*dw, c] *
+ * F[r,s,c,k]) dX[n,h,w,c] = sum over all i,j,r,s,k that reach (h,w) of dY[n,i,j,k] * F[r,s,c,k]
+ *   dF[r,s,c,k] = sum over all n,i,j of dY[n,i,j,k] * X[n, i*sh - top + r*dh, j*sw - left + s*dw,
+ * c]
+ *
+ * X [N,H,W,C], F [R,S,C,K] (HWIO), b [K], Y [N,OH,OW,K]; X outside the image counts as 0. Source of
+ * the formulas: tf.nn.conv2d.
+ */
+#ifndef OCELLI_CONV2D_H
+#define OCELLI_CONV2D_H
+
+#include <ocelli/tensor.h>
+#include <ocelli/window.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a convolution is computed. */
+typedef enum oce_conv2d_family {
+    OCE_CONV2D_AUTO = 0, /**< the library's rule for shape and device */
+    OCE_CONV2D_NAIVE,    /**< one output an item: any shape, any device */
+    OCE_CONV2D_DIRECT,   /**< register tiles with explicit vectors, for CPUs: any shape */
+    OCE_CONV2D_WINOGRAD, /**< fused Winograd for CPUs: 3x3 and 5x5 windows, stride 1 */
+    OCE_CONV2D_FAMILIES  /**< how many there are */
+} oce_conv2d_family;
+
+/** "auto", "naive", "direct", "winograd". */
+OCE_API const char *oce_conv2d_family_name(oce_conv2d_family family);
+
+typedef enum oce_activation { OCE_ACTIVATION_NONE = 0, OCE_ACTIVATION_RELU = 1 } oce_activation;
+
+/** What to compute. The padding of `window` follows TensorFlow's rules (ocelli/window.h). */
+typedef struct oce_conv2d_desc {
+    int64_t batch, height, width, channels; /**< X is [batch, height, width, channels] */
+    int64_t filters;                        /**< output channels K */
+    oce_window window;                      /**< R x S, stride, dilation, padding */
+    oce_activation activation;              /**< applied to Y by the forward pass */
+    oce_conv2d_family family;               /**< AUTO, or one that must be used */
+} oce_conv2d_desc;
+
+/** Which pass of a convolution; a bit mask of them says what a plan must be able to do. */
+typedef enum oce_pass {
+    OCE_PASS_FORWARD = 1,
+    OCE_PASS_INPUT_GRAD = 2,
+    OCE_PASS_FILTER_GRAD = 4,
+    OCE_PASS_ALL = 7
+} oce_pass;
+
+typedef struct oce_conv2d_plan oce_conv2d_plan;
+
+/**
+ * Checks the description, picks an algorithm for each pass in `passes` and builds its kernels.
+ * Allocates no device memory.
+ *
+ * Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT (negative or zero-sized extents,
+ * batch excepted), OCE_ERROR_OVERFLOW, OCE_ERROR_UNSUPPORTED (a forced family cannot serve the
+ * shape: the message says why), OCE_ERROR_BUILD.
+ */
+OCE_API oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc,
+                                          unsigned passes, oce_conv2d_plan **plan);
+OCE_API void oce_conv2d_plan_destroy(oce_conv2d_plan *plan);
+
+/** The resolved geometry, e.g. the output size. */
+OCE_API const oce_window_geometry *oce_conv2d_plan_geometry(const oce_conv2d_plan *plan);
+/** The family that serves `pass`. */
+OCE_API oce_conv2d_family oce_conv2d_plan_family(const oce_conv2d_plan *plan, oce_pass pass);
+/** The halo that X should have for the fastest forward pass and filter gradient. Tensors with a
+ * smaller halo, or none, work too: they are copied into the workspace first. */
+OCE_API oce_halo oce_conv2d_plan_halo(const oce_conv2d_plan *plan);
+/** Bytes of workspace for the passes planned, if X has the halo `x_halo` (NULL: none). */
+OCE_API size_t oce_conv2d_plan_workspace(const oce_conv2d_plan *plan, const oce_halo *x_halo);
+/** Multiply-adds times 2 of one pass, as the direct sum counts them. */
+OCE_API double oce_conv2d_plan_flops(const oce_conv2d_plan *plan, oce_pass pass);
+
+/**
+ * Y = act(conv(X, F) + b).
+ *
+ * x: [N,H,W,C]; filter: [R,S,C,K], dense; bias: [K] or NULL for none; y: [N,OH,OW,K], any halo (its
+ * border is left alone). workspace: at least oce_conv2d_plan_workspace() bytes; NULL if that is 0.
+ * Errors: OCE_ERROR_SHAPE (a tensor does not fit the plan), OCE_ERROR_INVALID_ARGUMENT (pass not
+ * planned, workspace too small), OCE_ERROR_OPENCL. Nothing is enqueued if a check fails.
+ */
+OCE_API oce_status oce_conv2d_forward(oce_conv2d_plan *plan, const oce_tensor *x,
+                                      const oce_tensor *filter, const oce_tensor *bias,
+                                      const oce_tensor *y, oce_buffer *workspace);
+
+/** dX from dY (the gradient with respect to the sum, that is after the activation's own gradient)
+ * and F. dy: [N,OH,OW,K]; dx: [N,H,W,C], overwritten. Otherwise as oce_conv2d_forward. */
+OCE_API oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
+                                         const oce_tensor *filter, const oce_tensor *dx,
+                                         oce_buffer *workspace);
+
+/** dF from X and dY; an empty batch gives zeros. dfilter: [R,S,C,K], dense, overwritten. Otherwise
+ * as oce_conv2d_forward. */
+OCE_API oce_status oce_conv2d_filter_grad(oce_conv2d_plan *plan, const oce_tensor *x,
+                                          const oce_tensor *dy, const oce_tensor *dfilter,
+                                          oce_buffer *workspace);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,65 @@
+/**
+ * Matrix product C = act(op(A) op(B) + bias), row-major, for dense layers and for your own use.
+ *
+ * op(A) is [M,K]: A [M,K], or its transpose if A is stored [K,M]. op(B) is [K,N]: B [K,N], or its
+ * transpose if B is stored [N,K]. A dense layer's passes are Y = X W + b, dX = dY W^T, dW = X^T dY.
+ */
+#ifndef OCELLI_GEMM_H
+#define OCELLI_GEMM_H
+
+#include <ocelli/conv2d.h> /* oce_activation */
+#include <ocelli/tensor.h>
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a product is computed. */
+typedef enum oce_gemm_family {
+    OCE_GEMM_AUTO = 0, /**< the library's rule for shape and device */
+    OCE_GEMM_NAIVE,    /**< one output an item: any shape, any device */
+    OCE_GEMM_PANEL,    /**< register tiles on packed panels, for CPUs */
+    OCE_GEMM_CLBLAST,  /**< the CLBlast library */
+    OCE_GEMM_FAMILIES
+} oce_gemm_family;
+
+/** "auto", "naive", "panel", "clblast". */
+OCE_API const char *oce_gemm_family_name(oce_gemm_family family);
+
+typedef struct oce_gemm_desc {
+    int64_t m, n, k;
+    bool transpose_a; /**< A is stored [K,M] */
+    bool transpose_b; /**< B is stored [N,K] */
+    oce_activation activation;
+    oce_gemm_family family; /**< AUTO, or one that must be used */
+} oce_gemm_desc;
+
+typedef struct oce_gemm_plan oce_gemm_plan;
+
+/** Checks the description, picks a family and builds its kernels; allocates no device memory.
+ * m, n or k may be 0: C is then empty, or act(bias) everywhere.
+ * Errors: OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_OVERFLOW, OCE_ERROR_UNSUPPORTED, OCE_ERROR_BUILD.
+ */
+OCE_API oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
+                                        oce_gemm_plan **plan);
+OCE_API void oce_gemm_plan_destroy(oce_gemm_plan *plan);
+OCE_API oce_gemm_family oce_gemm_plan_family(const oce_gemm_plan *plan);
+/** Bytes of workspace that oce_gemm_run needs. */
+OCE_API size_t oce_gemm_plan_workspace(const oce_gemm_plan *plan);
+
+/**
+ * C = act(op(A) op(B) + bias). a, b, c: matrices {rows, 1, 1, columns} or any tensor whose elements
+ * are dense and as many (an activation [N,H,W,C] without halo serves as [N, H*W*C]); bias: [N] or
+ * NULL. c must not overlap a or b. workspace: NULL if oce_gemm_plan_workspace() is 0.
+ * Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_OPENCL.
+ */
+OCE_API oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
+                                const oce_tensor *bias, const oce_tensor *c, oce_buffer *workspace);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,56 @@
+/**
+ * Softmax, softmax cross entropy with its gradient, class predictions.
+ *
+ * Per row z of the logits, with m = max z, e_c = exp(z_c - m), E = sum e_c:
+ *   softmax   p_c = e_c * (1/E)
+ *   loss      sum over c of y_c * (log E - (z_c - m))
+ *   gradient  (e_c / E - y_c) * upstream
+ * Source: tensorflow/core/kernels/xent_op.h. Logits are dense [rows, classes].
+ */
+#ifndef OCELLI_SOFTMAX_H
+#define OCELLI_SOFTMAX_H
+
+#include <ocelli/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** probabilities = softmax of each row; both [rows, classes]; may be the same tensor. */
+OCE_API oce_status oce_softmax(oce_device *device, const oce_tensor *logits,
+                               const oce_tensor *probabilities);
+
+/**
+ * Cross entropy against distributions: labels [rows, classes] (need not sum to 1), losses [rows],
+ * dlogits [rows, classes] (NULL: not wanted) times `upstream`.
+ */
+OCE_API oce_status oce_softmax_xent(oce_device *device, const oce_tensor *logits,
+                                    const oce_tensor *labels, float upstream,
+                                    const oce_tensor *losses, const oce_tensor *dlogits);
+
+/** Sums over a batch that the classifier's step and evaluation need; read back with one call. */
+typedef struct oce_xent_sums {
+    float loss;      /**< sum over rows of the cross entropy */
+    int32_t correct; /**< rows whose largest logit (the first of equals) is the label's */
+} oce_xent_sums;
+
+/**
+ * Cross entropy against class numbers, in one launch: labels holds `rows` bytes (class numbers)
+ * from byte `first` on; adds nothing but writes element `slot` of `sums` (an array of
+ * oce_xent_sums); dlogits (NULL: not wanted) = (softmax - one_hot) * upstream; predictions (NULL:
+ * not wanted) receives one int32 a row. A label that is not below `classes` gives a loss of NaN.
+ */
+OCE_API oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits,
+                                            const oce_buffer *labels, size_t first, float upstream,
+                                            oce_buffer *sums, size_t slot,
+                                            const oce_tensor *dlogits, oce_buffer *predictions);
+
+/** predictions[i] = the class of row i's largest logit, the first of equals; int32. */
+OCE_API oce_status oce_argmax(oce_device *device, const oce_tensor *logits,
+                              oce_buffer *predictions);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
