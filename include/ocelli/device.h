@@ -1,0 +1,125 @@
+/**
+ * Platforms and devices: what there is, which one a selector means, and an open device.
+ *
+ * One thread at a time may use an open device and what was made from it.
+ */
+#ifndef OCELLI_DEVICE_H
+#define OCELLI_DEVICE_H
+
+#include <ocelli/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum oce_device_type {
+    OCE_DEVICE_CPU,
+    OCE_DEVICE_GPU,
+    OCE_DEVICE_ACCELERATOR,
+    OCE_DEVICE_OTHER
+} oce_device_type;
+
+/** "CPU", "GPU", "accelerator", "other". */
+OCE_API const char *oce_device_type_name(oce_device_type type);
+
+/** One OpenCL platform, usable or not. */
+typedef struct oce_platform_info {
+    const char *name;
+    const char *vendor;
+    const char *version;
+    int devices;         /**< how many it offers */
+    const char *problem; /**< why it offers none, or NULL */
+} oce_platform_info;
+
+/** One OpenCL device, usable or not. Strings live as long as the list, or the open device. */
+typedef struct oce_device_info {
+    int platform; /**< index P of the selector P:D */
+    int index;    /**< index D of the selector P:D */
+    oce_device_type type;
+    const char *name;
+    const char *vendor;
+    const char *platform_name;
+    const char *platform_vendor;
+    const char *driver_version;
+    const char *device_version; /**< e.g. "OpenCL 3.0 PoCL ..." */
+    const char *selector;       /**< "P:D" */
+    const char *problem;        /**< why it cannot be used, or NULL */
+    unsigned compute_units;
+    unsigned clock_mhz;           /**< 0 if the driver does not say */
+    unsigned vector_width;        /**< native float vector width */
+    uint64_t memory_bytes;        /**< global memory */
+    uint64_t largest_allocation;  /**< bytes */
+    uint64_t local_memory_bytes;  /**< per work-group */
+    uint64_t max_work_group_size; /**< work-items */
+    bool local_memory_is_real;    /**< dedicated hardware, not plain memory */
+    bool unified_memory;          /**< shares its memory with the host */
+} oce_device_info;
+
+/** A snapshot of all platforms and devices. Opaque. */
+typedef struct oce_device_list oce_device_list;
+
+/**
+ * Lists every platform and device. A platform that fails is listed with its problem; no platform at
+ * all gives an empty list, not an error. Errors: OCE_ERROR_HOST_MEMORY.
+ */
+OCE_API oce_status oce_device_list_create(oce_device_list **list);
+OCE_API void oce_device_list_destroy(oce_device_list *list);
+OCE_API int oce_device_list_platforms(const oce_device_list *list);
+OCE_API const oce_platform_info *oce_device_list_platform(const oce_device_list *list, int index);
+OCE_API int oce_device_list_count(const oce_device_list *list);
+OCE_API const oce_device_info *oce_device_list_get(const oce_device_list *list, int index);
+
+/**
+ * Finds the device that a selector means; *index is its place in the list and, if `reason` is not
+ * NULL, *reason (a static string) says why it was preferred.
+ *
+ * A selector is a comma list in order of preference of: "auto"; "cpu", "gpu" or "accelerator" (the
+ * best of that type); "P:D" (platform and device index); or any part of a device's name or vendor
+ * or of its platform's name or vendor, whatever the case. NULL means the environment variable
+ * OCELLI_DEVICE, or "auto" if that is unset or empty. Among several devices "auto" prefers discrete
+ * GPU, integrated GPU, CPU, accelerator, and among equals the larger units x clock x vector width.
+ *
+ * Errors: OCE_ERROR_NO_PLATFORM (there is none: the message says which packages bring a driver),
+ * OCE_ERROR_NO_DEVICE (nothing usable fits), OCE_ERROR_AMBIGUOUS_DEVICE (a name fits two devices);
+ * both list the candidates. OCE_ERROR_INVALID_ARGUMENT (an empty entry).
+ */
+OCE_API oce_status oce_device_list_select(const oce_device_list *list, const char *selector,
+                                          int *index, const char **reason);
+
+/** An open device: context, command queue, built kernels. Opaque. */
+typedef struct oce_device oce_device;
+
+/** Opens the device that `selector` means (oce_device_list_select).
+ * Errors: those of the selection, OCE_ERROR_OPENCL, OCE_ERROR_HOST_MEMORY. */
+OCE_API oce_status oce_device_open(const char *selector, oce_device **device);
+/** Closes the device; what was made from it must be gone. NULL is allowed. */
+OCE_API void oce_device_close(oce_device *device);
+OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);
+/** Waits until everything enqueued has run. Errors: OCE_ERROR_OPENCL. */
+OCE_API oce_status oce_device_finish(oce_device *device);
+
+/** Time spent in one kernel under one label. */
+typedef struct oce_profile_entry {
+    const char *label;  /**< the layer and pass that launched it, e.g. "conv1 forward"; may be "" */
+    const char *kernel; /**< kernel function */
+    uint64_t launches;
+    double seconds; /**< on the device, by OpenCL's profiling events */
+    double flops;   /**< of the label's operation, over all launches; 0 if not stated */
+} oce_profile_entry;
+
+/** Starts to record the time of every launch. Errors: OCE_ERROR_OPENCL. */
+OCE_API oce_status oce_device_profile_start(oce_device *device);
+/** Waits for the queue and returns what was recorded since the start; entries in the order of their
+ * first launch, valid until the next call on the device. Errors: OCE_ERROR_OPENCL. */
+OCE_API oce_status oce_device_profile_read(oce_device *device, const oce_profile_entry **entries,
+                                           int *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,126 @@
+/* Device memory with sizes that are checked against overflow and the device's limits. */
+#include "device/internal.h"
+
+#include "base/size.h"
+
+#include <stdlib.h>
+
+oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **result) {
+    *result = NULL;
+    const oce_limits *limits = &device->limits;
+    size_t padded = 0;
+    OCE_REQUIRE(oce_size_add(bytes, OCE_BUFFER_SLACK, &padded), OCE_ERROR_OVERFLOW,
+                "a buffer of %zu bytes cannot be represented", bytes);
+    OCE_REQUIRE(padded <= limits->max_allocation, OCE_ERROR_DEVICE_MEMORY,
+                "a buffer of %zu bytes is larger than the largest allocation of \"%s\", %zu bytes",
+                padded, device->entry->info.name, limits->max_allocation);
+    oce_buffer *buffer = calloc(1, sizeof *buffer);
+    OCE_REQUIRE(buffer != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a buffer");
+    cl_int code = CL_SUCCESS;
+    buffer->device = device;
+    buffer->bytes = bytes;
+    buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
+    if (code != CL_SUCCESS) {
+        free(buffer);
+        return oce_opencl_fail(code, "allocating a buffer of %zu bytes on \"%s\" (%llu bytes)",
+                               padded, device->entry->info.name,
+                               (unsigned long long)limits->global_bytes);
+    }
+    *result = buffer;
+    return OCE_OK;
+}
+
+void oce_buffer_destroy(oce_buffer *buffer) {
+    if (buffer == NULL)
+        return;
+    clReleaseMemObject(buffer->memory);
+    free(buffer);
+}
+
+size_t oce_buffer_bytes(const oce_buffer *buffer) {
+    return buffer->bytes;
+}
+
+oce_device *oce_buffer_device(const oce_buffer *buffer) {
+    return buffer->device;
+}
+
+static oce_status check_range(const oce_buffer *buffer, const char *what, size_t offset,
+                              size_t bytes) {
+    OCE_REQUIRE(offset <= buffer->bytes && bytes <= buffer->bytes - offset, OCE_ERROR_SHAPE,
+                "%s %zu bytes at offset %zu: the buffer has %zu", what, bytes, offset,
+                buffer->bytes);
+    return OCE_OK;
+}
+
+oce_status oce_buffer_expect(const oce_buffer *buffer, const char *name, size_t bytes) {
+    OCE_REQUIRE(bytes == 0 || buffer != NULL, OCE_ERROR_INVALID_ARGUMENT,
+                "%s: %zu bytes are needed, none were given", name, bytes);
+    OCE_REQUIRE(bytes == 0 || buffer->bytes >= bytes, OCE_ERROR_INVALID_ARGUMENT,
+                "%s: %zu bytes are needed, the buffer has %zu", name, bytes, buffer->bytes);
+    return OCE_OK;
+}
+
+oce_status oce_buffer_clear(oce_buffer *buffer, size_t offset, size_t bytes) {
+    OCE_TRY(check_range(buffer, "clearing", offset, bytes));
+    if (bytes == 0)
+        return OCE_OK;
+    const cl_uchar zero = 0;
+    const cl_int code = clEnqueueFillBuffer(buffer->device->queue, buffer->memory, &zero,
+                                            sizeof zero, offset, bytes, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "clearing %zu bytes on \"%s\"", bytes,
+                               buffer->device->entry->info.name);
+    return OCE_OK;
+}
+
+static oce_status enqueue_write(oce_buffer *buffer, size_t offset, const void *data, size_t bytes,
+                                cl_bool wait) {
+    OCE_TRY(check_range(buffer, "writing", offset, bytes));
+    if (bytes == 0)
+        return OCE_OK;
+    const cl_int code = clEnqueueWriteBuffer(buffer->device->queue, buffer->memory, wait, offset,
+                                             bytes, data, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "writing %zu bytes to \"%s\"", bytes,
+                               buffer->device->entry->info.name);
+    return OCE_OK;
+}
+
+oce_status oce_buffer_write(oce_buffer *buffer, size_t offset, const void *data, size_t bytes) {
+    return enqueue_write(buffer, offset, data, bytes, CL_TRUE);
+}
+
+oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void *data,
+                                  size_t bytes) {
+    return enqueue_write(buffer, offset, data, bytes, CL_FALSE);
+}
+
+oce_status oce_buffer_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes) {
+    OCE_TRY(check_range(buffer, "reading", offset, bytes));
+    if (bytes == 0)
+        return OCE_OK;
+    const cl_int code = clEnqueueReadBuffer(buffer->device->queue, buffer->memory, CL_TRUE, offset,
+                                            bytes, data, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "reading %zu bytes from \"%s\"", bytes,
+                               buffer->device->entry->info.name);
+    return OCE_OK;
+}
+
+oce_status oce_buffer_copy(const oce_buffer *source, size_t source_offset, oce_buffer *target,
+                           size_t target_offset, size_t bytes) {
+    OCE_TRY(check_range(source, "copying from", source_offset, bytes));
+    OCE_TRY(check_range(target, "copying to", target_offset, bytes));
+    OCE_REQUIRE(source->device == target->device, OCE_ERROR_INVALID_ARGUMENT,
+                "copying %zu bytes between two devices, \"%s\" and \"%s\"", bytes,
+                source->device->entry->info.name, target->device->entry->info.name);
+    if (bytes == 0)
+        return OCE_OK;
+    const cl_int code = clEnqueueCopyBuffer(source->device->queue, source->memory, target->memory,
+                                            source_offset, target_offset, bytes, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "copying %zu bytes on \"%s\"", bytes,
+                               source->device->entry->info.name);
+    return OCE_OK;
+}

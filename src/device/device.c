@@ -1,0 +1,146 @@
+/* Opening and closing a device. */
+#include "device/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* CPUs: the native vector width, at least 4 and at most 16. OCELLI_VECTOR_WIDTH lowers it, so that
+ * the kernels for narrower machines can be tested on a wide one. */
+static int vector_width(const oce_device_info *info) {
+    int width = 4;
+    if (info->type != OCE_DEVICE_CPU)
+        return width;
+    while (width < 16 && (unsigned)width * 2 <= info->vector_width)
+        width *= 2;
+    const char *forced = getenv("OCELLI_VECTOR_WIDTH");
+    for (int lower = 4; forced != NULL && lower < width; lower *= 2)
+        if (atoi(forced) == lower)
+            return lower;
+    return width;
+}
+
+static bool has_fast_fma(cl_device_id id) {
+    cl_device_fp_config config = 0;
+    if (clGetDeviceInfo(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL) != CL_SUCCESS)
+        config = 0;
+    return (config & CL_FP_FMA) != 0;
+}
+
+static oce_limits query_limits(const oce_device_entry *entry) {
+    const oce_device_info *info = &entry->info;
+    oce_limits limits = {
+        .is_cpu = info->type == OCE_DEVICE_CPU,
+        .vector_width = vector_width(info),
+        .compute_units = info->compute_units > 0 ? (int)info->compute_units : 1,
+        .max_work_group = info->max_work_group_size > 0 ? (size_t)info->max_work_group_size : 1,
+        .max_items = {1, 1, 1},
+        .local_bytes = (size_t)info->local_memory_bytes,
+        .local_is_real = info->local_memory_is_real,
+        .max_allocation = (size_t)info->largest_allocation,
+        .global_bytes = info->memory_bytes,
+        .has_fast_fma = has_fast_fma(entry->id),
+    };
+    size_t items[16] = {0}; /* the driver may have more than three dimensions */
+    cl_uint dimensions = 0;
+    if (clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, sizeof dimensions,
+                        &dimensions, NULL) == CL_SUCCESS &&
+        dimensions >= 3 && dimensions <= 16 &&
+        clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_ITEM_SIZES, dimensions * sizeof(size_t),
+                        items, NULL) == CL_SUCCESS)
+        for (int i = 0; i < 3; i++)
+            limits.max_items[i] = items[i] > 0 ? items[i] : 1;
+    return limits;
+}
+
+static oce_status create_queue(oce_device *device, cl_command_queue_properties properties) {
+    cl_int code = CL_SUCCESS;
+    device->queue = clCreateCommandQueue(device->context, device->entry->id, properties, &code);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "creating a command queue on \"%s\"",
+                               device->entry->info.name);
+    return OCE_OK;
+}
+
+static oce_status open_entry(oce_device *device) {
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,
+                                                (cl_context_properties)device->entry->platform, 0};
+    cl_int code = CL_SUCCESS;
+    device->context = clCreateContext(properties, 1, &device->entry->id, NULL, NULL, &code);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "creating a context on \"%s\"", device->entry->info.name);
+    device->limits = query_limits(device->entry);
+    return create_queue(device, 0);
+}
+
+oce_status oce_device_open(const char *selector, oce_device **result) {
+    *result = NULL;
+    oce_device *device = calloc(1, sizeof *device);
+    OCE_REQUIRE(device != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a device");
+    device->profile.label = "";
+    int index = -1;
+    oce_status status = oce_device_list_create(&device->list);
+    if (status == OCE_OK)
+        status = oce_device_list_select(device->list, selector, &index, NULL);
+    if (status == OCE_OK) {
+        device->entry = &device->list->devices[index];
+        status = open_entry(device);
+    }
+    if (status != OCE_OK) {
+        oce_device_close(device);
+        return status;
+    }
+    *result = device;
+    return OCE_OK;
+}
+
+void oce_device_close(oce_device *device) {
+    if (device == NULL)
+        return;
+    if (device->queue != NULL)
+        clFinish(device->queue);
+    oce_profile_release(&device->profile);
+    oce_programs_release(device);
+    if (device->queue != NULL)
+        clReleaseCommandQueue(device->queue);
+    if (device->context != NULL)
+        clReleaseContext(device->context);
+    oce_device_list_destroy(device->list);
+    free(device);
+}
+
+const oce_device_info *oce_device_get_info(const oce_device *device) {
+    return &device->entry->info;
+}
+
+const oce_limits *oce_device_limits(const oce_device *device) {
+    return &device->limits;
+}
+
+oce_status oce_device_finish(oce_device *device) {
+    const cl_int code = clFinish(device->queue);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "waiting for \"%s\"", device->entry->info.name);
+    return OCE_OK;
+}
+
+oce_status oce_device_flush(oce_device *device) {
+    const cl_int code = clFlush(device->queue);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "flushing the queue of \"%s\"", device->entry->info.name);
+    return OCE_OK;
+}
+
+oce_status oce_device_profile_start(oce_device *device) {
+    if (device->profile.is_on)
+        return OCE_OK;
+    OCE_TRY(oce_device_finish(device));
+    cl_command_queue plain = device->queue;
+    oce_status status = create_queue(device, CL_QUEUE_PROFILING_ENABLE);
+    if (status != OCE_OK) {
+        device->queue = plain;
+        return status;
+    }
+    clReleaseCommandQueue(plain);
+    device->profile.is_on = true;
+    return OCE_OK;
+}

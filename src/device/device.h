@@ -1,0 +1,178 @@
+/*
+ * What the layers above need of an open device, without OpenCL's own types: limits that decide
+ * choices, kernels by name, the one launch path, labels for the profile.
+ */
+#ifndef OCE_DEVICE_DEVICE_H
+#define OCE_DEVICE_DEVICE_H
+
+#include <ocelli/device.h>
+#include <ocelli/tensor.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Every buffer has this many bytes beyond its size, so that the last vector load of a row may run
+ * past the end; what it reads there is never used. */
+enum { OCE_BUFFER_SLACK = 256 };
+
+/* Properties that choose algorithms; queried, never looked up by name. */
+typedef struct oce_limits {
+    bool is_cpu;      /* kernels with one work-item a group and explicit vectors are right */
+    int vector_width; /* floats of the widest native vector: 4, 8 or 16; CPUs only, else 4 */
+    int compute_units;
+    size_t max_work_group; /* work-items of a group */
+    size_t max_items[3];   /* work-items of a group along each dimension */
+    size_t local_bytes;    /* local memory of a group */
+    bool local_is_real;    /* dedicated local memory */
+    size_t max_allocation; /* bytes of the largest buffer */
+    uint64_t global_bytes; /* device memory */
+    bool has_fast_fma;     /* FP_FAST_FMAF: fma() is one instruction */
+} oce_limits;
+
+const oce_limits *oce_device_limits(const oce_device *device);
+
+/* ---- Kernels ------------------------------------------------------------------------------- */
+
+/* -D options of a program. Start with {0}; add with oce_define(). */
+typedef struct oce_defines {
+    char text[1024];
+    size_t length;
+    bool is_full; /* text was too small: oce_kernel_get() fails */
+} oce_defines;
+
+/* Adds " -Dname=value". */
+void oce_define(oce_defines *defines, const char *name, int64_t value);
+
+typedef struct oce_kernel oce_kernel;
+
+/*
+ * Kernel `name` of the program `file` (a name in cl/, "common.cl.h" goes before it) built with
+ * `defines` (NULL: none). Programs and kernels belong to the device, are built once per set of
+ * defines and live until the device is closed.
+ *
+ * Besides its defines each program sees OCE_CPU (0 or 1), OCE_VECTOR_WIDTH and, where fma() is
+ * fast, OCE_FAST_FMA. Errors: OCE_ERROR_BUILD with file, options, device and the log's first error;
+ * OCE_ERROR_NOT_FOUND (no such file or kernel).
+ */
+oce_status oce_kernel_get(oce_device *device, const char *file, const char *name,
+                          const oce_defines *defines, oce_kernel **kernel);
+
+/* ---- Launches ------------------------------------------------------------------------------ */
+
+typedef enum oce_arg_kind {
+    OCE_ARG_TENSOR, /* two kernel arguments: pointer, offset in elements (ulong) */
+    OCE_ARG_BUFFER, /* pointer; NULL is passed on as a null pointer */
+    OCE_ARG_INT,    /* int */
+    OCE_ARG_LONG,   /* long or ulong */
+    OCE_ARG_FLOAT   /* float */
+} oce_arg_kind;
+
+typedef struct oce_arg {
+    oce_arg_kind kind;
+    union {
+        struct {
+            const oce_buffer *buffer;
+            uint64_t offset;
+        } tensor;
+        int32_t i;
+        int64_t l;
+        float f;
+    } value;
+} oce_arg;
+
+/* A tensor, or an absent one (NULL): a null pointer and 0. */
+static inline oce_arg oce_arg_tensor(const oce_tensor *tensor) {
+    return (oce_arg){.kind = OCE_ARG_TENSOR,
+                     .value.tensor = {tensor ? tensor->buffer : NULL, tensor ? tensor->offset : 0}};
+}
+/* The tensor's memory moved by `elements` (may be negative: into the halo). */
+static inline oce_arg oce_arg_tensor_at(const oce_tensor *tensor, int64_t elements) {
+    return (oce_arg){
+        .kind = OCE_ARG_TENSOR,
+        .value.tensor = {tensor->buffer, (uint64_t)((int64_t)tensor->offset + elements)}};
+}
+/* A part of a buffer, from element `offset` (of the kernel's pointer type) on. */
+static inline oce_arg oce_arg_part(const oce_buffer *buffer, uint64_t offset) {
+    return (oce_arg){.kind = OCE_ARG_TENSOR, .value.tensor = {buffer, offset}};
+}
+static inline oce_arg oce_arg_buffer(const oce_buffer *buffer) {
+    return (oce_arg){.kind = OCE_ARG_BUFFER, .value.tensor = {buffer, 0}};
+}
+static inline oce_arg oce_arg_int(int64_t value) {
+    return (oce_arg){.kind = OCE_ARG_INT, .value.i = (int32_t)value};
+}
+static inline oce_arg oce_arg_long(int64_t value) {
+    return (oce_arg){.kind = OCE_ARG_LONG, .value.l = value};
+}
+static inline oce_arg oce_arg_float(float value) {
+    return (oce_arg){.kind = OCE_ARG_FLOAT, .value.f = value};
+}
+
+/*
+ * How many work-items, and how they are grouped. local[0] = 0 lets the launch path choose the group
+ * size along dimension 0 (1 along the others); it then rounds global[0] up to a multiple of it, so
+ * the kernel must test its index. A given local size must divide the global one.
+ */
+typedef struct oce_range {
+    size_t global[3];
+    size_t local[3];
+} oce_range;
+
+/* a x b x c groups of one work-item each. */
+static inline oce_range oce_range_groups(int64_t a, int64_t b, int64_t c) {
+    return (oce_range){{(size_t)a, (size_t)b, (size_t)c}, {1, 1, 1}};
+}
+/* a work-items, in groups that the launch path chooses. */
+static inline oce_range oce_range_items(int64_t a) {
+    return (oce_range){{(size_t)a, 1, 1}, {0, 1, 1}};
+}
+
+#define OCE_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+/*
+ * The one place that enqueues kernels: checks the number of arguments, sets them, fits the group to
+ * the kernel, records a profile event when asked. An empty range enqueues nothing.
+ * Errors: OCE_ERROR_OPENCL or _INVALID_ARGUMENT with kernel, range and device.
+ */
+oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, int count);
+
+/* Names what the following launches belong to, e.g. "conv1 forward", and the flops of that
+ * operation (added to the label's sum by this call). `label` must outlive the device's profile. */
+void oce_device_label(oce_device *device, const char *label, double flops);
+
+/* ---- Buffers ------------------------------------------------------------------------------- */
+
+oce_device *oce_buffer_device(const oce_buffer *buffer);
+
+/* Enqueues a copy from the host without waiting; `data` must stay until the queue has passed it. */
+oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void *data,
+                                  size_t bytes);
+
+/* Hands what was enqueued to the device without waiting. */
+oce_status oce_device_flush(oce_device *device);
+
+/* ---- GEMM by CLBlast ----------------------------------------------------------------------- */
+
+/* C[m,n] = op(A) op(B), row-major and dense, by CLBlast on the device's queue.
+ * Errors: OCE_ERROR_OPENCL, OCE_ERROR_UNSUPPORTED (built without CLBlast). */
+oce_status oce_clblast_gemm(oce_device *device, int64_t m, int64_t n, int64_t k, bool transpose_a,
+                            bool transpose_b, const oce_tensor *a, const oce_tensor *b,
+                            const oce_tensor *c);
+
+/* ---- Checks shared by the operations -------------------------------------------------------- */
+
+/* Fails unless `tensor` (called `name` in the message) has extents `dim` and contiguous channels.
+ */
+oce_status oce_tensor_expect(const oce_tensor *tensor, const char *name, const int64_t dim[4]);
+
+/* True if the elements are contiguous in memory: no halo, no gaps. */
+bool oce_tensor_is_dense(const oce_tensor *tensor);
+
+/* Fails unless `tensor` is dense and has `count` elements. */
+oce_status oce_tensor_expect_dense(const oce_tensor *tensor, const char *name, size_t count);
+
+/* Fails unless `buffer` has at least `bytes` bytes; NULL is enough for 0. */
+oce_status oce_buffer_expect(const oce_buffer *buffer, const char *name, size_t bytes);
+
+#endif

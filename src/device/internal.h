@@ -1,0 +1,71 @@
+/* The insides of an open device and its buffers, for src/device only. */
+#ifndef OCE_DEVICE_INTERNAL_H
+#define OCE_DEVICE_INTERNAL_H
+
+#include "device/device.h"
+#include "device/opencl.h"
+#include "device/platform.h"
+
+typedef struct oce_program {
+    char *key; /* file name, blank, options */
+    cl_program program;
+    struct oce_program *next;
+} oce_program;
+
+struct oce_kernel {
+    oce_device *device;
+    const oce_program *program;
+    char *name;
+    cl_kernel kernel;
+    cl_uint arg_count;
+    size_t max_work_group; /* CL_KERNEL_WORK_GROUP_SIZE */
+    size_t multiple;       /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE */
+    struct oce_kernel *next;
+};
+
+/* One launch whose event has not been read yet. */
+typedef struct oce_profile_event {
+    cl_event event;
+    int entry;
+} oce_profile_event;
+
+enum { OCE_PROFILE_PENDING = 2048 };
+
+typedef struct oce_profile {
+    bool is_on;
+    const char *label; /* of the launches to come */
+    oce_profile_entry *entries;
+    int entry_count;
+    oce_profile_event pending[OCE_PROFILE_PENDING];
+    int pending_count;
+} oce_profile;
+
+struct oce_device {
+    oce_device_list *list; /* owns the strings of *entry */
+    const oce_device_entry *entry;
+    oce_limits limits;
+    cl_context context;
+    cl_command_queue queue; /* in order; profiling only after oce_device_profile_start */
+    oce_program *programs;
+    oce_kernel *kernels;
+    oce_profile profile;
+};
+
+struct oce_buffer {
+    oce_device *device;
+    cl_mem memory;
+    size_t bytes; /* without the slack */
+};
+
+/* Builds, or takes from the caches, the program `file` with `options`. */
+oce_status oce_program_get(oce_device *device, const char *file, const char *options,
+                           const oce_program **program);
+void oce_programs_release(oce_device *device);
+
+/* The entry for a kernel under the current label; -1 if there is no memory. */
+int oce_profile_entry_index(oce_profile *profile, const char *kernel);
+/* Takes over `event`, which belongs to entry `entry`; reads the pending ones if there are many. */
+oce_status oce_profile_add(oce_device *device, cl_event event, int entry);
+void oce_profile_release(oce_profile *profile);
+
+#endif

@@ -1,0 +1,236 @@
+/* Building programs: sources by name, one build per set of options, readable errors. */
+#include "device/embedded.h"
+#include "device/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char common_file[] = "common.cl.h";
+
+void oce_define(oce_defines *defines, const char *name, int64_t value) {
+    const size_t room = sizeof defines->text - defines->length;
+    const int written =
+        snprintf(defines->text + defines->length, room, " -D%s=%lld", name, (long long)value);
+    if (written < 0 || (size_t)written >= room)
+        defines->is_full = true;
+    else
+        defines->length += (size_t)written;
+}
+
+static char *copy_text(const char *text) {
+    char *copy = malloc(strlen(text) + 1);
+    if (copy != NULL)
+        strcpy(copy, text);
+    return copy;
+}
+
+/* Reads DIR/file as text; the caller frees it. */
+static oce_status read_kernel_file(const char *directory, const char *file, char **text) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    FILE *stream = fopen(path, "rb");
+    OCE_REQUIRE(stream != NULL, OCE_ERROR_NOT_FOUND,
+                "kernel file %s (OCELLI_KERNELS) cannot be opened", path);
+    size_t length = 0, capacity = 0;
+    char *buffer = NULL;
+    for (;;) {
+        if (length + 1 >= capacity) {
+            char *bigger = realloc(buffer, capacity + 65536);
+            if (bigger == NULL)
+                break;
+            buffer = bigger;
+            capacity += 65536;
+        }
+        const size_t got = fread(buffer + length, 1, capacity - length - 1, stream);
+        if (got == 0)
+            break;
+        length += got;
+    }
+    const bool failed = buffer == NULL || ferror(stream);
+    fclose(stream);
+    if (failed) {
+        free(buffer);
+        return oce_fail(OCE_ERROR_IO, "kernel file %s cannot be read", path);
+    }
+    buffer[length] = '\0';
+    *text = buffer;
+    return OCE_OK;
+}
+
+/* The text of a kernel file: of the folder OCELLI_KERNELS if set, else as built in. */
+static oce_status kernel_source(const char *file, char **text) {
+    const char *directory = getenv("OCELLI_KERNELS");
+    if (directory != NULL && directory[0] != '\0')
+        return read_kernel_file(directory, file, text);
+    for (const oce_embedded_file *embedded = oce_embedded_files; embedded->name != NULL; embedded++)
+        if (strcmp(embedded->name, file) == 0) {
+            *text = copy_text(embedded->text);
+            OCE_REQUIRE(*text != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel file %s", file);
+            return OCE_OK;
+        }
+    return oce_fail(OCE_ERROR_NOT_FOUND, "there is no kernel file \"%s\"", file);
+}
+
+/* The first line of the log that speaks of an error, or its first line. */
+static void first_error_line(const char *log, char *line, size_t bytes) {
+    const char *at = strstr(log, "error");
+    const char *start = at != NULL ? at : log + strspn(log, " \n\t");
+    while (at != NULL && start > log && start[-1] != '\n')
+        start--;
+    snprintf(line, bytes, "%.*s", (int)strcspn(start, "\n"), start);
+}
+
+static oce_status build_failed(const oce_device *device, cl_program program, cl_int code,
+                               const char *file, const char *options) {
+    size_t bytes = 0;
+    char line[400] = "no log";
+    clGetProgramBuildInfo(program, device->entry->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &bytes);
+    char *log = calloc(bytes + 1, 1);
+    if (log != NULL && clGetProgramBuildInfo(program, device->entry->id, CL_PROGRAM_BUILD_LOG,
+                                             bytes, log, NULL) == CL_SUCCESS)
+        first_error_line(log, line, sizeof line);
+    free(log);
+    return oce_fail(OCE_ERROR_BUILD, "building %s with \"%s\" on \"%s\": %s (%d): %s", file,
+                    options, device->entry->info.name, oce_opencl_error(code), (int)code, line);
+}
+
+static oce_status build_program(const oce_device *device, const char *file, const char *options,
+                                cl_program *result) {
+    char *common = NULL, *text = NULL;
+    oce_status status = kernel_source(common_file, &common);
+    if (status == OCE_OK)
+        status = kernel_source(file, &text);
+    if (status == OCE_OK) {
+        cl_int code = CL_SUCCESS;
+        const char *sources[] = {common, text};
+        cl_program program = clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
+        if (code != CL_SUCCESS) {
+            status = oce_opencl_fail(code, "creating program %s", file);
+        } else {
+            code = clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
+            if (code != CL_SUCCESS) {
+                status = build_failed(device, program, code, file, options);
+                clReleaseProgram(program);
+            } else {
+                *result = program;
+            }
+        }
+    }
+    free(common);
+    free(text);
+    return status;
+}
+
+oce_status oce_program_get(oce_device *device, const char *file, const char *options,
+                           const oce_program **result) {
+    const size_t key_bytes = strlen(file) + 1 + strlen(options) + 1;
+    char *key = malloc(key_bytes);
+    oce_program *program = calloc(1, sizeof *program);
+    oce_status status = OCE_OK;
+    if (key == NULL || program == NULL) {
+        status = oce_fail(OCE_ERROR_HOST_MEMORY, "no memory for program %s", file);
+    } else {
+        snprintf(key, key_bytes, "%s %s", file, options);
+        for (const oce_program *p = device->programs; p != NULL; p = p->next)
+            if (strcmp(p->key, key) == 0) {
+                *result = p;
+                free(key);
+                free(program);
+                return OCE_OK;
+            }
+        status = build_program(device, file, options, &program->program);
+    }
+    if (status != OCE_OK) {
+        free(key);
+        free(program);
+        return status;
+    }
+    program->key = key;
+    program->next = device->programs;
+    device->programs = program;
+    *result = program;
+    return OCE_OK;
+}
+
+static oce_status create_kernel(oce_device *device, const oce_program *program, const char *name,
+                                oce_kernel *kernel) {
+    cl_int code = CL_SUCCESS;
+    kernel->device = device;
+    kernel->program = program;
+    kernel->name = copy_text(name);
+    OCE_REQUIRE(kernel->name != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel %s", name);
+    kernel->kernel = clCreateKernel(program->program, name, &code);
+    if (code == CL_INVALID_KERNEL_NAME)
+        return oce_fail(OCE_ERROR_NOT_FOUND, "program \"%s\" has no kernel %s", program->key, name);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "creating kernel %s of \"%s\"", name, program->key);
+    kernel->max_work_group = 1;
+    kernel->multiple = 1;
+    const cl_device_id id = device->entry->id;
+    code = clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof kernel->arg_count,
+                           &kernel->arg_count, NULL);
+    if (code == CL_SUCCESS)
+        code = clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_WORK_GROUP_SIZE,
+                                        sizeof(size_t), &kernel->max_work_group, NULL);
+    if (code == CL_SUCCESS)
+        code = clGetKernelWorkGroupInfo(kernel->kernel, id,
+                                        CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
+                                        sizeof(size_t), &kernel->multiple, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "querying kernel %s of \"%s\"", name, program->key);
+    return OCE_OK;
+}
+
+static void release_kernel(oce_kernel *kernel) {
+    if (kernel->kernel != NULL)
+        clReleaseKernel(kernel->kernel);
+    free(kernel->name);
+    free(kernel);
+}
+
+oce_status oce_kernel_get(oce_device *device, const char *file, const char *name,
+                          const oce_defines *defines, oce_kernel **result) {
+    OCE_REQUIRE(defines == NULL || !defines->is_full, OCE_ERROR_OVERFLOW,
+                "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
+    char options[sizeof defines->text + 256];
+    snprintf(options, sizeof options,
+             "-cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s",
+             device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
+             device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
+             defines != NULL ? defines->text : "");
+    const oce_program *program = NULL;
+    OCE_TRY(oce_program_get(device, file, options, &program));
+    for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next)
+        if (kernel->program == program && strcmp(kernel->name, name) == 0) {
+            *result = kernel;
+            return OCE_OK;
+        }
+    oce_kernel *kernel = calloc(1, sizeof *kernel);
+    OCE_REQUIRE(kernel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel %s", name);
+    const oce_status status = create_kernel(device, program, name, kernel);
+    if (status != OCE_OK) {
+        release_kernel(kernel);
+        return status;
+    }
+    kernel->next = device->kernels;
+    device->kernels = kernel;
+    *result = kernel;
+    return OCE_OK;
+}
+
+void oce_programs_release(oce_device *device) {
+    while (device->kernels != NULL) {
+        oce_kernel *next = device->kernels->next;
+        release_kernel(device->kernels);
+        device->kernels = next;
+    }
+    while (device->programs != NULL) {
+        oce_program *next = device->programs->next;
+        clReleaseProgram(device->programs->program);
+        free(device->programs->key);
+        free(device->programs);
+        device->programs = next;
+    }
+}
