@@ -1,0 +1,255 @@
+# Builds Ocelli. `make help` lists targets and variables; docs/building.md says more.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+BUILD ?= build## where everything is built
+CFLAGS ?= -O2 -g## C compiler flags; CC, CPPFLAGS and LDFLAGS count too
+SANITIZE ?=## 1: AddressSanitizer and UndefinedBehaviorSanitizer
+WERROR ?= $(CI)## 1: warnings are errors (so with CI=1)
+V ?=## 1: show every command
+PREFIX ?= /usr/local## where `make install` puts things, inside DESTDIR
+LIBDIR ?= $(PREFIX)/lib## where `make install` puts libraries
+DATA ?=## folder with the data set for `make run`; else ./data, fetched if need be
+ARGS ?=## more arguments for `ocelli train mnist` in `make run`
+TESTS ?=## the test programs to run, e.g. "test_base test_conv2d"; else all
+FUZZ_SECONDS ?= 60## how long `make fuzz` runs each fuzzer
+
+Q := $(if $(filter-out 0,$(V)),,@)
+on = $(filter-out 0 no false,$(1))
+
+# --- Flags -------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+ifneq ($(call on,$(WERROR)),)
+WARNINGS += -Werror
+endif
+ifneq ($(call on,$(SANITIZE)),)
+INSTRUMENT := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+ifneq ($(FUZZ),)
+INSTRUMENT := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+endif
+
+# No contraction to fused multiply-adds: host results have the same bits on every machine.
+COMPILE = $(CC) -std=c11 $(WARNINGS) -ffp-contract=off -fPIC -fvisibility=hidden \
+    $(DEFINES) $(CPPFLAGS) $(CFLAGS) $(INSTRUMENT)
+LINK = $(CC) $(CFLAGS) $(INSTRUMENT)
+
+PROTO_SRC := $(wildcard src/*/*.proto)
+
+ifeq ($(shell uname -s),Darwin)
+OPENCL := -framework OpenCL
+SHARED := -dynamiclib -Wl,-install_name,@rpath/libocelli.$(SOVERSION).dylib
+SO := libocelli.dylib
+SO_MAJOR := libocelli.$(SOVERSION).dylib
+SO_FULL := libocelli.$(VERSION).dylib
+else
+OPENCL := -lOpenCL
+SHARED := -shared -Wl,-soname,libocelli.so.$(SOVERSION) $(if $(INSTRUMENT),,-Wl,-z,defs)
+SO := libocelli.so
+SO_MAJOR := libocelli.so.$(SOVERSION)
+SO_FULL := libocelli.so.$(VERSION)
+endif
+LIB_LIBS := $(OPENCL) -lclblast $(if $(PROTO_SRC),-lprotobuf-c -lsnappy) -lz -lm -lpthread
+CLI_LIBS := -ljansson
+TEST_LIBS := -lcriterion -ljansson
+
+# --- Files -------------------------------------------------------------------------------------
+
+# One folder of objects for each compiler and set of flags.
+quote = '$(subst ','\'',$(1))'
+FLAGS_ID := $(shell printf '%s' $(call quote,$(COMPILE) $(LDFLAGS)) | cksum | cut -d' ' -f1)
+OBJ := $(BUILD)/obj/$(FLAGS_ID)
+GEN := $(OBJ)/gen
+
+LIB_SRC := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)))
+CLI_SRC := $(sort $(wildcard src/cli/*.c))
+TEST_SRC := $(sort $(wildcard tests/test_*.c))
+SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
+KERNELS := $(sort $(wildcard cl/*.cl cl/*.h))
+HEADERS := $(sort $(wildcard include/ocelli/*.h))
+
+PROTO_C := $(PROTO_SRC:src/%.proto=$(GEN)/%.pb-c.c)
+PROTO_H := $(PROTO_C:.c=.h)
+GEN_OBJ := $(GEN)/embedded.o $(PROTO_C:.c=.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o) $(GEN_OBJ)
+CLI_OBJ := $(CLI_SRC:%.c=$(OBJ)/%.o)
+SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OBJ)/%.o)
+ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) \
+    $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC))
+
+COMMAND := $(if $(CLI_SRC),$(BUILD)/ocelli)
+STATIC := $(BUILD)/libocelli.a
+DYNAMIC := $(BUILD)/$(SO)
+TEST_PROGRAMS := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
+FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+
+# --- Building ----------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(STATIC) $(DYNAMIC) $(COMMAND) $(EXAMPLES) ## build the library, the command and the examples; installs nothing
+
+.PHONY: tests
+tests: all $(TEST_PROGRAMS) ## build the test programs too
+
+# Stops early, with one message, where something is missing.
+export CC CXX CPPFLAGS CFLAGS LDFLAGS
+READY := $(OBJ)/ready
+$(READY): tools/setup
+	@tools/setup --check
+	@mkdir -p $(@D)
+	@touch $@
+
+# What the outputs consist of: they are linked anew when a source comes or goes or the flags change.
+CONTENTS := $(BUILD)/contents
+$(CONTENTS): force
+	@mkdir -p $(BUILD)
+	@printf '%s\n' $(call quote,$(FLAGS_ID) $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) $(KERNELS)) >$@.$$$$; \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+.PHONY: force
+force:
+
+INCLUDES := -Iinclude -Isrc -I$(GEN)
+$(OBJ)/examples/%.o: INCLUDES := -Iinclude
+$(OBJ)/tests/%.o: INCLUDES += -Itests
+$(OBJ)/src/cli/%.o: DEFINES := -DOCELLI_VERSION='"$(VERSION)"'
+$(PROTO_C:.c=.o): WARNINGS := -w
+$(GEN)/embedded.o: WARNINGS += -Wno-overlength-strings
+
+define compile
+@mkdir -p $(@D)
+$(if $(Q),@printf '  CC    %s\n' $<)
+$(Q)$(COMPILE) $(INCLUDES) -MMD -MP -c -o $@ $<
+endef
+
+$(OBJ)/%.o: %.c | $(READY) $(PROTO_H)
+	$(compile)
+
+$(GEN)/%.o: $(GEN)/%.c | $(READY) $(PROTO_H)
+	$(compile)
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: src/%.proto | $(READY)
+	@mkdir -p $(@D)
+	$(Q)protoc-c --proto_path=src --c_out=$(GEN) $<
+
+$(GEN)/embed: tools/embed.c | $(READY)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -o $@ $< $(LDFLAGS)
+
+$(GEN)/embedded.c: $(GEN)/embed $(KERNELS) $(CONTENTS)
+	$(Q)$(GEN)/embed $@ $(KERNELS)
+
+define link
+@mkdir -p $(@D)
+$(if $(Q),@printf '  LINK  %s\n' $@)
+$(Q)$(LINK) -o $@
+endef
+
+$(STATIC): $(LIB_OBJ) $(CONTENTS)
+	$(if $(Q),@printf '  AR    %s\n' $@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
+
+$(DYNAMIC): $(LIB_OBJ) $(CONTENTS)
+	$(link) $(SHARED) $(LIB_OBJ) $(LDFLAGS) $(LIB_LIBS)
+	@ln -sf $(SO) $(BUILD)/$(SO_MAJOR)
+
+$(BUILD)/ocelli: $(CLI_OBJ) $(STATIC)
+	$(link) $(CLI_OBJ) $(STATIC) $(LDFLAGS) $(CLI_LIBS) $(LIB_LIBS)
+
+# Tests reach internal functions, so they use the archive; examples use the library as users do.
+$(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(STATIC)
+	$(link) $< $(SUPPORT_OBJ) $(STATIC) $(LDFLAGS) $(TEST_LIBS) $(LIB_LIBS)
+
+$(BUILD)/examples/%: $(OBJ)/examples/%.o $(DYNAMIC)
+	$(link) $< $(LDFLAGS) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -locelli -lm
+
+$(BUILD)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(STATIC)
+	$(link) -fsanitize=fuzzer $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
+
+.SECONDARY:
+-include $(ALL_OBJ:.o=.d)
+
+# --- Running and testing -----------------------------------------------------------------------
+
+.PHONY: run
+run: ## install what is missing, build, get the data and train the MNIST classifier
+	@tools/setup
+	@$(MAKE) --no-print-directory all
+	@data=$(call quote,$(DATA)); \
+	if [ -z "$$data" ]; then \
+	    data=data; tools/fetch-data mnist data || data=synthetic; \
+	fi; \
+	set -x; exec $(BUILD)/ocelli train mnist --data "$$data" $(ARGS)
+
+.PHONY: test
+test: ## install what is missing, build, run every test and every example
+	@tools/setup --test
+	@$(MAKE) --no-print-directory check
+
+.PHONY: check
+check: tests ## the same without installing anything
+	@SANITIZE=$(call on,$(SANITIZE)) tools/run-tests $(BUILD) \
+	    $(if $(TESTS),$(TESTS:%=$(BUILD)/tests/%),$(TEST_PROGRAMS) $(EXAMPLES) tools/check-sources)
+
+# The tests of operations: those with a source file in src/ops.
+OPERATIONS := $(patsubst src/ops/%.c,test_%,$(wildcard src/ops/*.c))
+OCLGRIND_TESTS := $(or $(TESTS),$(filter $(OPERATIONS),$(TEST_SRC:tests/%.c=%)))
+
+.PHONY: test-oclgrind
+test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
+	@tools/setup --test --oclgrind
+	@$(MAKE) --no-print-directory tests
+	@OCLGRIND=1 tools/run-tests $(BUILD) $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
+
+.PHONY: fuzz
+fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang FUZZ=1 fuzzers
+	@for name in $(basename $(notdir $(FUZZ_SRC))); do \
+	    mkdir -p $(BUILD)/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
+	    printf '%s: %s s\n' $$name $(FUZZ_SECONDS); \
+	    $(BUILD)/fuzz/fuzzers/$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	        -artifact_prefix=$(BUILD)/fuzz/$$name- \
+	        $(BUILD)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; \
+	done
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+.PHONY: lint
+lint: $(PROTO_H) ## check format, clang-tidy and cppcheck; installs nothing
+	@tools/lint $(GEN)
+
+# --- Installing --------------------------------------------------------------------------------
+
+.PHONY: install
+install: all ## install command, libraries, headers and pkg-config file (PREFIX, LIBDIR, DESTDIR)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/ocelli
+	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(DYNAMIC) $(DESTDIR)$(LIBDIR)/$(SO_FULL)
+	ln -sf $(SO_FULL) $(DESTDIR)$(LIBDIR)/$(SO_MAJOR)
+	ln -sf $(SO_MAJOR) $(DESTDIR)$(LIBDIR)/$(SO)
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/ocelli/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@PRIVATE@|$(LIB_LIBS)|' ocelli.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/ocelli.pc
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/ocelli $(DESTDIR)$(LIBDIR)/pkgconfig/ocelli.pc
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libocelli.a $(SO) $(SO_MAJOR) $(SO_FULL))
+	rm -rf $(DESTDIR)$(PREFIX)/include/ocelli
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## show this list
+	@printf 'Targets:\n'
+	@sed -n 's/^\([a-z-]*\):[^#=]*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@printf 'Variables:\n'
+	@sed -n 's/^\([A-Z_]*\) ?=.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
