@@ -30,8 +30,13 @@ void vectors_close(vector_file *file) {
     free(file);
 }
 
+static const json_t *list_of(const vector_file *file) {
+    const json_t *list = json_object_get(file->root, "vectors");
+    return list ? list : json_object_get(file->root, "checkpoints");
+}
+
 size_t vectors_count(const vector_file *file) {
-    return json_array_size(json_object_get(file->root, "vectors"));
+    return json_array_size(list_of(file));
 }
 
 compare_limit vector_limit(double tolerance) {
@@ -49,7 +54,7 @@ void *vectors_allocate(vector_file *file, size_t count, size_t size) {
 }
 
 const json_t *vectors_at(const vector_file *file, size_t index) {
-    const json_t *vector = json_array_get(json_object_get(file->root, "vectors"), index);
+    const json_t *vector = json_array_get(list_of(file), index);
     cr_assert(json_is_object(vector), "%s has no vector %zu", file->name, index);
     return vector;
 }
@@ -57,8 +62,13 @@ const json_t *vectors_at(const vector_file *file, size_t index) {
 const char *vectors_label(vector_file *file, size_t index, const json_t *vector) {
     enum { LABEL_BYTES = 160 };
     char *label = vectors_allocate(file, LABEL_BYTES, 1);
-    snprintf(label, LABEL_BYTES, "%s #%zu %s", file->name, index, vectors_text(vector, "test"));
+    const char *key = vectors_has(vector, "test") ? "test" : "optimizer";
+    snprintf(label, LABEL_BYTES, "%s #%zu %s", file->name, index, vectors_text(vector, key));
     return label;
+}
+
+bool vectors_has(const json_t *object, const char *key) {
+    return json_object_get(object, key) != NULL;
 }
 
 const char *vectors_text(const json_t *object, const char *key) {
@@ -117,8 +127,13 @@ vector_array vectors_optional(vector_file *file, const json_t *object, const cha
 }
 
 vector_array vectors_required(vector_file *file, const json_t *object, const char *key) {
-    cr_assert(json_object_get(object, key), "vector without the list \"%s\"", key);
+    cr_assert(vectors_has(object, key), "vector without the list \"%s\"", key);
     return vectors_optional(file, object, key);
+}
+
+void vectors_check_count(const char *name, const char *what, vector_array array, size_t count) {
+    cr_assert(!array.values || array.count == count, "%s: %zu numbers in %s where %zu fit", name,
+              array.count, what, count);
 }
 
 size_t vectors_elements(const int64_t shape[4]) {
@@ -152,7 +167,7 @@ vector_array vectors_fill_pool(vector_file *file, const int64_t shape[4], bool n
 
 void vectors_window(const json_t *vector, oce_window *window) {
     vectors_ints(vector, "strides_hw", 2, window->stride);
-    if (json_object_get(vector, "dilations_hw"))
+    if (vectors_has(vector, "dilations_hw"))
         vectors_ints(vector, "dilations_hw", 2, window->dilation);
     const json_t *padding = json_object_get(vector, "padding");
     if (json_is_array(padding)) {

@@ -117,4 +117,19 @@ typedef struct optimizer_vector {
 } optimizer_vector;
 optimizer_vector vectors_optimizer(vector_file *file, size_t index);
 
+/*
+ * File tf221_small_checkpoints (8): the variables of a linear model y = x w + b on
+ * x = [[1,2],[3,4]] after 0 or 3 updates for the loss mean(y * y). w is [2,3], b [3]. A slot or
+ * power that the optimizer does not have has no values, or is 0.
+ */
+typedef struct training_vector {
+    const char *name;
+    oce_optimizer_desc desc;
+    int64_t steps;
+    vector_array losses; /* before each update */
+    vector_array w, b, w_slots[2], b_slots[2];
+    oce_optimizer_state state; /* Adam */
+} training_vector;
+training_vector vectors_training(vector_file *file, size_t index);
+
 #endif

@@ -20,6 +20,8 @@ void *vectors_allocate(vector_file *file, size_t count, size_t size);
 const json_t *vectors_at(const vector_file *file, size_t index);
 const char *vectors_label(vector_file *file, size_t index, const json_t *vector);
 
+bool vectors_has(const json_t *object, const char *key);
+
 /* Required members; the test fails without them. */
 const char *vectors_text(const json_t *object, const char *key);
 double vectors_number(const json_t *object, const char *key);
@@ -28,6 +30,9 @@ void vectors_ints(const json_t *object, const char *key, size_t count, int64_t *
 /* A (possibly nested) list of numbers, "NaN" allowed; no values if the key is absent. */
 vector_array vectors_optional(vector_file *file, const json_t *object, const char *key);
 vector_array vectors_required(vector_file *file, const json_t *object, const char *key);
+
+/* Fails unless `array` has no values or `count` of them. */
+void vectors_check_count(const char *name, const char *what, vector_array array, size_t count);
 
 /* Elements of an array of four extents. */
 size_t vectors_elements(const int64_t shape[4]);

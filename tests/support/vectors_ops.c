@@ -5,15 +5,6 @@
 
 #include <string.h>
 
-static bool has(const json_t *vector, const char *key) {
-    return json_object_get(vector, key) != NULL;
-}
-
-static void check_count(const char *name, const char *what, vector_array array, size_t count) {
-    cr_assert(!array.values || array.count == count, "%s: %zu numbers in %s where %zu fit", name,
-              array.count, what, count);
-}
-
 conv2d_vector vectors_conv2d(vector_file *file, size_t index) {
     const json_t *vector = vectors_at(file, index);
     conv2d_vector v = {.name = vectors_label(file, index, vector),
@@ -21,7 +12,7 @@ conv2d_vector vectors_conv2d(vector_file *file, size_t index) {
     int64_t x[4], f[4];
     vectors_ints(vector, "input_shape", 4, x);
     vectors_ints(vector, "filter_shape_hwio", 4, f);
-    const bool backward = has(vector, "out_backprop_shape");
+    const bool backward = vectors_has(vector, "out_backprop_shape");
     vectors_ints(vector, backward ? "out_backprop_shape" : "output_shape", 4, v.y_shape);
     cr_assert(x[3] == f[2] && f[3] == v.y_shape[3] && x[0] == v.y_shape[0],
               "%s: the shapes do not fit each other", v.name);
@@ -32,12 +23,13 @@ conv2d_vector vectors_conv2d(vector_file *file, size_t index) {
                                .filters = f[3],
                                .window = {.size = {f[0], f[1]}}};
     vectors_window(vector, &v.desc.window);
-    if (has(vector, "relu_after_bias") && json_is_true(json_object_get(vector, "relu_after_bias")))
+    if (vectors_has(vector, "relu_after_bias") &&
+        json_is_true(json_object_get(vector, "relu_after_bias")))
         v.desc.activation = OCE_ACTIVATION_RELU;
-    v.x = has(vector, "input") ? vectors_optional(file, vector, "input")
-                               : vectors_fill_counting(file, x);
-    v.filter = has(vector, "filter_hwio") ? vectors_optional(file, vector, "filter_hwio")
-                                          : vectors_fill_counting(file, f);
+    v.x = vectors_has(vector, "input") ? vectors_optional(file, vector, "input")
+                                       : vectors_fill_counting(file, x);
+    v.filter = vectors_has(vector, "filter_hwio") ? vectors_optional(file, vector, "filter_hwio")
+                                                  : vectors_fill_counting(file, f);
     v.bias = vectors_optional(file, vector, "bias");
     if (backward)
         v.dy = vectors_fill_counting(file, v.y_shape);
@@ -46,25 +38,25 @@ conv2d_vector vectors_conv2d(vector_file *file, size_t index) {
     v.dfilter = vectors_optional(file, vector, "expected_filter_grad");
     cr_assert((v.y.values != NULL) + (v.dx.values != NULL) + (v.dfilter.values != NULL) == 1,
               "%s: not one expected array", v.name);
-    check_count(v.name, "input", v.x, vectors_elements(x));
-    check_count(v.name, "filter", v.filter, vectors_elements(f));
-    check_count(v.name, "bias", v.bias, (size_t)f[3]);
-    check_count(v.name, "the output", v.y, vectors_elements(v.y_shape));
-    check_count(v.name, "the input gradient", v.dx, vectors_elements(x));
-    check_count(v.name, "the filter gradient", v.dfilter, vectors_elements(f));
+    vectors_check_count(v.name, "input", v.x, vectors_elements(x));
+    vectors_check_count(v.name, "filter", v.filter, vectors_elements(f));
+    vectors_check_count(v.name, "bias", v.bias, (size_t)f[3]);
+    vectors_check_count(v.name, "the output", v.y, vectors_elements(v.y_shape));
+    vectors_check_count(v.name, "the input gradient", v.dx, vectors_elements(x));
+    vectors_check_count(v.name, "the filter gradient", v.dfilter, vectors_elements(f));
     return v;
 }
 
 /* The kind stands in the vector, or once for the whole file. */
 static oce_pool_kind pool_kind(const vector_file *file, const json_t *vector) {
-    const char *op = vectors_text(has(vector, "op") ? vector : file->root, "op");
+    const char *op = vectors_text(vectors_has(vector, "op") ? vector : file->root, "op");
     const bool max = strstr(op, "max_pool") != NULL;
     cr_assert(max || strstr(op, "avg_pool"), "unknown operation %s", op);
     return max ? OCE_POOL_MAX : OCE_POOL_AVERAGE;
 }
 
 static vector_array pool_input(vector_file *file, const json_t *vector, const int64_t x[4]) {
-    if (has(vector, "input"))
+    if (vectors_has(vector, "input"))
         return vectors_optional(file, vector, "input");
     const char *fill = vectors_text(vector, "input_fill");
     const bool negated = strcmp(fill, "negated default fill") == 0;
@@ -78,7 +70,8 @@ pool_vector vectors_pool(vector_file *file, size_t index) {
                      .tolerance = vectors_number(vector, "tolerance")};
     int64_t x[4];
     vectors_ints(vector, "input_shape", 4, x);
-    vectors_ints(vector, has(vector, "output_shape") ? "output_shape" : "out_backprop_shape", 4,
+    vectors_ints(vector,
+                 vectors_has(vector, "output_shape") ? "output_shape" : "out_backprop_shape", 4,
                  v.y_shape);
     v.desc = (oce_pool_desc){.kind = pool_kind(file, vector),
                              .batch = x[0],
@@ -91,18 +84,18 @@ pool_vector vectors_pool(vector_file *file, size_t index) {
     v.x = pool_input(file, vector, x);
     v.dy = vectors_optional(file, vector, "out_backprop");
     v.y = vectors_optional(file, vector,
-                           has(vector, "expected_output") ? "expected_output" : "expected");
+                           vectors_has(vector, "expected_output") ? "expected_output" : "expected");
     v.dx = vectors_optional(file, vector, "expected_input_grad");
-    if (has(vector, "expected_argmax_over_batch")) {
+    if (vectors_has(vector, "expected_argmax_over_batch")) {
         int64_t *argmax = vectors_allocate(file, outputs, sizeof *argmax);
         vectors_ints(vector, "expected_argmax_over_batch", outputs, argmax);
         v.argmax = argmax;
     }
     cr_assert(v.y.values || v.dx.values, "%s: nothing is expected", v.name);
-    check_count(v.name, "input", v.x, vectors_elements(x));
-    check_count(v.name, "out_backprop", v.dy, outputs);
-    check_count(v.name, "the output", v.y, outputs);
-    check_count(v.name, "the input gradient", v.dx, vectors_elements(x));
+    vectors_check_count(v.name, "input", v.x, vectors_elements(x));
+    vectors_check_count(v.name, "out_backprop", v.dy, outputs);
+    vectors_check_count(v.name, "the output", v.y, outputs);
+    vectors_check_count(v.name, "the input gradient", v.dx, vectors_elements(x));
     return v;
 }
 
@@ -119,24 +112,25 @@ xent_vector vectors_xent(vector_file *file, size_t index) {
     matrix_shape(json_object_get(vector, "logits"), &v.rows, &v.classes);
     v.logits = vectors_required(file, vector, "logits");
     v.labels = vectors_required(file, vector, "labels");
-    const bool literal = has(vector, "expected_grad");
+    const bool literal = vectors_has(vector, "expected_grad");
     v.losses = vectors_optional(file, vector, literal ? "expected_loss" : "loss_by_test_formula");
     v.dlogits = vectors_required(file, vector, literal ? "expected_grad" : "grad_by_test_formula");
     /* One vector states no tolerance for its formula; it is the others'. */
-    v.tolerance = literal                            ? vectors_number(vector, "tolerance")
-                  : has(vector, "formula_tolerance") ? vectors_number(vector, "formula_tolerance")
-                                                     : 1e-6;
+    v.tolerance = literal ? vectors_number(vector, "tolerance")
+                  : vectors_has(vector, "formula_tolerance")
+                      ? vectors_number(vector, "formula_tolerance")
+                      : 1e-6;
     v.literal_losses = vectors_optional(file, vector, "literal_loss_in_source");
     v.literal_dlogits = vectors_optional(file, vector, "literal_grad_in_source");
     if (v.literal_dlogits.values)
         v.literal_tolerance = vectors_number(vector, "literal_tolerance");
     const size_t count = (size_t)(v.rows * v.classes);
-    check_count(v.name, "logits", v.logits, count);
-    check_count(v.name, "labels", v.labels, count);
-    check_count(v.name, "the gradient", v.dlogits, count);
-    check_count(v.name, "the literal gradient", v.literal_dlogits, count);
-    check_count(v.name, "the losses", v.losses, (size_t)v.rows);
-    check_count(v.name, "the literal losses", v.literal_losses, (size_t)v.rows);
+    vectors_check_count(v.name, "logits", v.logits, count);
+    vectors_check_count(v.name, "labels", v.labels, count);
+    vectors_check_count(v.name, "the gradient", v.dlogits, count);
+    vectors_check_count(v.name, "the literal gradient", v.literal_dlogits, count);
+    vectors_check_count(v.name, "the losses", v.losses, (size_t)v.rows);
+    vectors_check_count(v.name, "the literal losses", v.literal_losses, (size_t)v.rows);
     return v;
 }
 
@@ -182,66 +176,9 @@ activation_vector vectors_activation(vector_file *file, size_t index) {
         v.expected = vectors_required(file, vector, "expected");
     }
     const size_t count = (size_t)(v.rows * v.columns);
-    check_count(v.name, "the input", v.x, count);
-    check_count(v.name, "the bias", v.bias, (size_t)v.columns);
-    check_count(v.name, "the output", v.expected, count);
-    check_count(v.name, "the logarithms", v.expected_log, count);
-    return v;
-}
-
-static void read_steps(vector_file *file, const json_t *vector, optimizer_vector *v,
-                       const char *const slots[2]) {
-    const json_t *list =
-        json_object_get(vector, has(vector, "steps") ? "steps" : "steps_by_test_formula");
-    v->step_count = json_array_size(list);
-    cr_assert(v->step_count > 0, "%s: no steps", v->name);
-    optimizer_vector_step *steps = vectors_allocate(file, v->step_count, sizeof *steps);
-    v->steps = steps;
-    for (size_t i = 0; i < v->step_count; i++) {
-        const json_t *step = json_array_get(list, i);
-        steps[i].parameters = vectors_required(file, step, "var");
-        check_count(v->name, "var", steps[i].parameters, v->count);
-        for (int s = 0; s < 2; s++) {
-            steps[i].slots[s] = vectors_required(file, step, slots[s]);
-            check_count(v->name, slots[s], steps[i].slots[s], v->count);
-        }
-        if (v->desc.kind == OCE_OPTIMIZER_ADAM) {
-            steps[i].beta1_power = vectors_number(step, "beta1_power_after");
-            steps[i].beta2_power = vectors_number(step, "beta2_power_after");
-        }
-    }
-}
-
-optimizer_vector vectors_optimizer(vector_file *file, size_t index) {
-    const json_t *vector = vectors_at(file, index);
-    const bool adam = strcmp(vectors_text(vector, "optimizer"), "AdamOptimizer") == 0;
-    optimizer_vector v = {.name = vectors_label(file, index, vector),
-                          .tolerance = vectors_number(vector, "tolerance")};
-    cr_assert(adam || strcmp(vectors_text(vector, "optimizer"), "RMSPropOptimizer") == 0,
-              "%s: unknown optimizer", v.name);
-    v.desc = (oce_optimizer_desc){
-        .kind = adam ? OCE_OPTIMIZER_ADAM : OCE_OPTIMIZER_RMSPROP,
-        .learning_rate = (float)vectors_number(vector, "learning_rate"),
-        .epsilon = (float)vectors_number(vector, "epsilon"),
-    };
-    if (adam) {
-        v.desc.beta1 = (float)vectors_number(vector, "beta1");
-        v.desc.beta2 = (float)vectors_number(vector, "beta2");
-        v.start.beta1_power = (float)vectors_number(vector, "initial_beta1_power");
-        v.start.beta2_power = (float)vectors_number(vector, "initial_beta2_power");
-    } else {
-        v.desc.decay = (float)vectors_number(vector, "decay");
-        v.desc.momentum = (float)vectors_number(vector, "momentum");
-    }
-    v.parameters = vectors_required(file, vector, "initial_var");
-    v.slots[0] = vectors_required(file, vector, adam ? "initial_m" : "initial_ms");
-    v.slots[1] = vectors_required(file, vector, adam ? "initial_v" : "initial_mom");
-    v.gradients = vectors_required(file, vector, "grad_every_step");
-    v.count = v.parameters.count;
-    check_count(v.name, "the first slot", v.slots[0], v.count);
-    check_count(v.name, "the second slot", v.slots[1], v.count);
-    check_count(v.name, "the gradients", v.gradients, v.count);
-    static const char *const names[2][2] = {{"ms", "mom"}, {"m", "v"}};
-    read_steps(file, vector, &v, names[adam]);
+    vectors_check_count(v.name, "the input", v.x, count);
+    vectors_check_count(v.name, "the bias", v.bias, (size_t)v.columns);
+    vectors_check_count(v.name, "the output", v.expected, count);
+    vectors_check_count(v.name, "the logarithms", v.expected_log, count);
     return v;
 }
