@@ -62,9 +62,12 @@ typedef struct oce_optimizer_state {
 OCE_API oce_optimizer_state oce_optimizer_start(const oce_optimizer_desc *desc);
 
 /**
- * One update of `parameters` from `gradients`, then advances *state. All tensors dense and of equal
- * count; slots: oce_optimizer_slots() tensors. learning_rate replaces the description's
- * (schedules). Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_OPENCL.
+ * One update of `parameters` from `gradients`, then advances *state if it could be enqueued. All
+ * tensors dense and of equal count; slots: oce_optimizer_slots() tensors in the order above (none:
+ * NULL). learning_rate replaces the description's (schedules). Each operation is rounded to float32
+ * in the order written above, never contracted to a fused multiply-add; division and square root
+ * are as exact as the device's. Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT,
+ * OCE_ERROR_BUILD, OCE_ERROR_OPENCL; nothing is enqueued or advanced if a check fails.
  */
 OCE_API oce_status oce_optimizer_step(oce_device *device, const oce_optimizer_desc *desc,
                                       float learning_rate, oce_optimizer_state *state,

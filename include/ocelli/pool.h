@@ -32,9 +32,10 @@ typedef struct oce_pool_desc {
 
 typedef struct oce_pool_plan oce_pool_plan;
 
-/** Checks the description and builds the kernels; allocates no device memory.
- * Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_SHAPE (a window that
- * lies wholly in the padding), OCE_ERROR_OVERFLOW, OCE_ERROR_BUILD. */
+/** Checks the description and builds the kernels; allocates no device memory. The device must
+ * outlive the plan. Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT,
+ * OCE_ERROR_SHAPE (a window that lies wholly in the padding), OCE_ERROR_OVERFLOW, OCE_ERROR_BUILD.
+ */
 OCE_API oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                                         oce_pool_plan **plan);
 OCE_API void oce_pool_plan_destroy(oce_pool_plan *plan);
@@ -52,10 +53,13 @@ OCE_API oce_status oce_pool_forward(oce_pool_plan *plan, const oce_tensor *x, co
                                     oce_buffer *winners);
 
 /**
- * dx from dy. Max: `winners` of the forward pass. If `relu_output` is given it is the forward
- * pass's y, and x was the output of a ReLU: the gradient then passes only where y > 0, which is the
- * ReLU's own gradient (the winner's activation is y). Average: winners and relu_output must be
- * NULL.
+ * dx from dy: every input gathers from the windows that hold it, in row-major order of the windows.
+ * dy, dx and relu_output may have halos; inputs that no window holds get 0.
+ *
+ * Max: `winners` as the forward pass wrote them. If `relu_output` is given it is the forward pass's
+ * y, and x was the output of a ReLU: the gradient then passes only where y > 0, which is the ReLU's
+ * own gradient (the winner's activation is y). Average: winners and relu_output must be NULL.
+ * Errors: as oce_pool_forward.
  */
 OCE_API oce_status oce_pool_grad(oce_pool_plan *plan, const oce_tensor *dy,
                                  const oce_buffer *winners, const oce_tensor *relu_output,

@@ -5,7 +5,12 @@
  *   softmax   p_c = e_c * (1/E)
  *   loss      sum over c of y_c * (log E - (z_c - m))
  *   gradient  (e_c / E - y_c) * upstream
- * Source: tensorflow/core/kernels/xent_op.h. Logits are dense [rows, classes].
+ * Source: tensorflow/core/kernels/xent_op.h. All tensors are dense; logits are [rows, classes] with
+ * at least one class (no rows are legal). A NaN or +inf among a row's logits makes its loss NaN.
+ *
+ * Errors of every call: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT (no classes, a tensor or buffer
+ * that is missing or too small), OCE_ERROR_BUILD, OCE_ERROR_OPENCL; nothing is enqueued if a check
+ * fails.
  */
 #ifndef OCELLI_SOFTMAX_H
 #define OCELLI_SOFTMAX_H
@@ -35,17 +40,23 @@ typedef struct oce_xent_sums {
 } oce_xent_sums;
 
 /**
- * Cross entropy against class numbers, in one launch: labels holds `rows` bytes (class numbers)
- * from byte `first` on; adds nothing but writes element `slot` of `sums` (an array of
- * oce_xent_sums); dlogits (NULL: not wanted) = (softmax - one_hot) * upstream; predictions (NULL:
- * not wanted) receives one int32 a row. A label that is not below `classes` gives a loss of NaN.
+ * Cross entropy against class numbers, in one launch. labels: one byte a row (its class number)
+ * from byte `first` on. Writes (does not add to) element `slot` of `sums`, an array of
+ * oce_xent_sums in device memory, so that the sums of many steps can be read back at once. dlogits
+ * (NULL: not wanted) = (softmax - one_hot) * upstream; may be logits. predictions (NULL: not
+ * wanted): one int32 a row.
+ *
+ * A label that is not below `classes` makes the loss NaN, its row counts as wrong and has no class
+ * to subtract from. The loss is summed in an order that depends on the number of rows only. No rows
+ * give a loss of 0.
  */
 OCE_API oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits,
                                             const oce_buffer *labels, size_t first, float upstream,
                                             oce_buffer *sums, size_t slot,
                                             const oce_tensor *dlogits, oce_buffer *predictions);
 
-/** predictions[i] = the class of row i's largest logit, the first of equals; int32. */
+/** predictions[i] = the class of row i's largest logit, the first of equals; int32. NaN is never
+ * the largest, and a row of nothing but NaN or -inf gives 0. */
 OCE_API oce_status oce_argmax(oce_device *device, const oce_tensor *logits,
                               oce_buffer *predictions);
 
