@@ -1,0 +1,13 @@
+#include "cli/open_device.h"
+#include "cli/progress.h"
+
+oce_status cli_open_device(const char *selector, bool quiet, oce_device **device) {
+    const oce_status status = oce_device_open(selector, device);
+    if (status != OCE_OK || quiet)
+        return status;
+    const oce_device_info *info = oce_device_get_info(*device);
+    cli_progress_line(stderr, "Device %s: %s (%s, %u units), %s, driver %s", info->selector,
+                      info->name, oce_device_type_name(info->type), info->compute_units,
+                      info->platform_name, info->driver_version);
+    return OCE_OK;
+}

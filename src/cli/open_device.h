@@ -1,0 +1,10 @@
+/* Opening the device that --device names. */
+#ifndef CLI_OPEN_DEVICE_H
+#define CLI_OPEN_DEVICE_H
+
+#include <ocelli/device.h>
+
+/* Opens the device (selector NULL: auto) and, unless quiet, says on stderr which one it is. */
+oce_status cli_open_device(const char *selector, bool quiet, oce_device **device);
+
+#endif
