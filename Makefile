@@ -175,10 +175,14 @@ $(BUILD)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(STATIC)
 
 # --- Running and testing -----------------------------------------------------------------------
 
+# Builds on all processors unless -j says otherwise.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+BUILD_ALL = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(CORES))
+
 .PHONY: run
 run: ## install what is missing, build, get the data and train the MNIST classifier
 	@tools/setup
-	@$(MAKE) --no-print-directory all
+	@$(BUILD_ALL) all
 	@data=$(call quote,$(DATA)); \
 	if [ -z "$$data" ]; then \
 	    data=data; tools/fetch-data mnist data || data=synthetic; \
@@ -188,7 +192,7 @@ run: ## install what is missing, build, get the data and train the MNIST classif
 .PHONY: test
 test: ## install what is missing, build, run every test and every example
 	@tools/setup --test
-	@$(MAKE) --no-print-directory check
+	@$(BUILD_ALL) check
 
 .PHONY: check
 check: tests ## the same without installing anything
@@ -202,12 +206,12 @@ OCLGRIND_TESTS := $(or $(TESTS),$(filter $(OPERATIONS),$(TEST_SRC:tests/%.c=%)))
 .PHONY: test-oclgrind
 test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 	@tools/setup --test --oclgrind
-	@$(MAKE) --no-print-directory tests
+	@$(BUILD_ALL) tests
 	@OCLGRIND=1 tools/run-tests $(BUILD) $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 
 .PHONY: fuzz
 fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang FUZZ=1 fuzzers
+	@$(BUILD_ALL) BUILD=$(BUILD)/fuzz CC=clang FUZZ=1 fuzzers
 	@for name in $(basename $(notdir $(FUZZ_SRC))); do \
 	    mkdir -p $(BUILD)/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
 	    printf '%s: %s s\n' $$name $(FUZZ_SECONDS); \

@@ -30,7 +30,7 @@ static void flatten(char *text) {
             *text = ' ';
 }
 
-oce_status oce_fail(oce_status status, const char *format, ...) {
+void oce_message(const char *format, ...) {
     char text[MESSAGE_BYTES]; /* the arguments may point into `message` */
     va_list args;
     va_start(args, format);
@@ -38,14 +38,13 @@ oce_status oce_fail(oce_status status, const char *format, ...) {
     va_end(args);
     flatten(text);
     memcpy(message, text, sizeof message);
-    return status;
 }
 
-oce_status oce_fail_prefix(oce_status status, const char *format, ...) {
+void oce_message_prefix(const char *format, ...) {
     char prefix[256];
     va_list args;
     va_start(args, format);
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
-    return oce_fail(status, "%s: %s", prefix, message);
+    oce_message("%s: %s", prefix, message);
 }

@@ -11,11 +11,22 @@
 #define OCE_PRINTF(format_index, first_argument)
 #endif
 
-/* Records the formatted message for oce_last_error() and returns `status`. */
-oce_status oce_fail(oce_status status, const char *format, ...) OCE_PRINTF(2, 3);
+/* Makes the formatted text (oce_message), or "text: " and the message before (oce_message_prefix),
+ * the thread's message. */
+void oce_message(const char *format, ...) OCE_PRINTF(1, 2);
+void oce_message_prefix(const char *format, ...) OCE_PRINTF(1, 2);
 
-/* Puts "prefix: " before the current message and returns `status`, which must be a failure. */
-oce_status oce_fail_prefix(oce_status status, const char *format, ...) OCE_PRINTF(2, 3);
+static inline oce_status oce_status_of(oce_status status) {
+    return status;
+}
+
+/* oce_fail(status, format, ...) records the formatted message for oce_last_error() and gives
+ * `status`. It is a macro so that a compiler sees which code comes out, and so that a caller
+ * that goes on only after OCE_OK reads nothing that the failed call left unset. */
+#define oce_fail(status, ...) oce_status_of((oce_message(__VA_ARGS__), (status)))
+
+/* The same, with the formatted text and ": " before the message of the failure at hand. */
+#define oce_fail_prefix(status, ...) oce_status_of((oce_message_prefix(__VA_ARGS__), (status)))
 
 /* Returns from the calling function if `call` failed. */
 #define OCE_TRY(call)                                                                              \
