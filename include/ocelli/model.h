@@ -51,8 +51,8 @@ OCE_API void oce_model_destroy(oce_model *model);
 
 /**
  * Allocates all buffers and sets parameters and optimizer slots to their initial values.
- * Errors: OCE_ERROR_DEVICE_MEMORY: which buffer does not fit, what the device has, and how many
- * micro-batches would do.
+ * Errors: OCE_ERROR_DEVICE_MEMORY: which buffer does not fit and what the device has; a smaller
+ * batch or more micro-batches (oce_model_fit) would do.
  */
 OCE_API oce_status oce_model_allocate(oce_model *model);
 
@@ -155,6 +155,11 @@ enum { OCE_METRICS_KEPT = 256 };
  * batch before its update, with dropout as trained. Errors: OCE_ERROR_NOT_FOUND, OCE_ERROR_OPENCL.
  */
 OCE_API oce_status oce_model_step_metrics(oce_model *model, uint64_t step, oce_metrics *metrics);
+
+/** Waits, and looks for the first step in first..end-1 (of the last OCE_METRICS_KEPT; older ones
+ * are passed over) whose loss is NaN or infinite. Errors: OCE_ERROR_OPENCL. */
+OCE_API oce_status oce_model_find_nonfinite(oce_model *model, uint64_t first, uint64_t end,
+                                            bool *found, uint64_t *step);
 
 /** Loss and accuracy on any number of images, without dropout or update; waits. predictions: one
  * class an image, or NULL. Errors: as oce_model_train_step. */

@@ -48,3 +48,12 @@ void oce_message_prefix(const char *format, ...) {
     va_end(args);
     oce_message("%s: %s", prefix, message);
 }
+
+oce_status oce_fail_suffix(oce_status status, const char *format, ...) {
+    char suffix[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(suffix, sizeof suffix, format, args);
+    va_end(args);
+    return oce_fail(status, "%s; %s", message, suffix);
+}

@@ -28,6 +28,9 @@ static inline oce_status oce_status_of(oce_status status) {
 /* The same, with the formatted text and ": " before the message of the failure at hand. */
 #define oce_fail_prefix(status, ...) oce_status_of((oce_message_prefix(__VA_ARGS__), (status)))
 
+/* Puts "; suffix" behind the current message and returns `status`, which must be a failure. */
+oce_status oce_fail_suffix(oce_status status, const char *format, ...) OCE_PRINTF(2, 3);
+
 /* Returns from the calling function if `call` failed. */
 #define OCE_TRY(call)                                                                              \
     do {                                                                                           \

@@ -1,0 +1,339 @@
+/* Planning a network: shapes, operation plans, buffers. */
+#include "nn/graph.h"
+
+#include "base/size.h"
+#include "base/status.h"
+#include "device/device.h"
+
+#include <ocelli/elementwise.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const float default_stddev = 0.05F;
+
+static bool has_variables(const oce_layer *layer) {
+    return layer->kind == OCE_LAYER_CONV2D || layer->kind == OCE_LAYER_DENSE;
+}
+
+static oce_status add_variable(oce_graph *graph, const oce_layer *layer, bool is_bias, int rank,
+                               const int64_t *shape, int *index) {
+    oce_slot *slots = realloc(graph->slots, ((size_t)graph->slot_count + 1) * sizeof *slots);
+    OCE_REQUIRE(slots != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a variable of layer \"%s\"",
+                layer->name);
+    graph->slots = slots;
+    size_t count = 0, end = 0;
+    OCE_REQUIRE(oce_size_product(shape, rank, &count) && count <= INT32_MAX &&
+                    oce_size_add(graph->block, count + OCE_VARIABLE_ALIGNMENT, &end) &&
+                    end <= INT32_MAX,
+                OCE_ERROR_OVERFLOW, "layer \"%s\": %lld x %lld x %lld x %lld is too large",
+                layer->name, (long long)shape[0], (long long)(rank > 1 ? shape[1] : 1),
+                (long long)(rank > 2 ? shape[2] : 1), (long long)(rank > 3 ? shape[3] : 1));
+    oce_slot *slot = &slots[graph->slot_count];
+    *slot = (oce_slot){
+        .variable = {.layer = layer->name,
+                     .is_bias = is_bias,
+                     .rank = rank,
+                     .shape = {1, 1, 1, 1},
+                     .count = (int64_t)count},
+        .stddev = layer->weight_stddev > 0 ? layer->weight_stddev : default_stddev,
+        .start = layer->bias_start,
+        .offset = graph->block,
+    };
+    memcpy(slot->variable.shape, shape, (size_t)rank * sizeof *shape);
+    graph->block = oce_size_round_up(graph->block + count, OCE_VARIABLE_ALIGNMENT);
+    *index = graph->slot_count++;
+    return OCE_OK;
+}
+
+static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_options *options) {
+    const oce_layer *layer = node->layer;
+    const oce_conv2d_desc desc = {.batch = graph->batch,
+                                  .height = node->input[0],
+                                  .width = node->input[1],
+                                  .channels = node->input[2],
+                                  .filters = layer->units,
+                                  .window = layer->window,
+                                  .activation = layer->activation,
+                                  .family = options->conv2d_family};
+    unsigned passes = OCE_PASS_FORWARD;
+    if (graph->training)
+        passes |= OCE_PASS_FILTER_GRAD;
+    if (node->needs_input_grad)
+        passes |= OCE_PASS_INPUT_GRAD;
+    OCE_TRY(oce_conv2d_plan_create(graph->device, &desc, passes, &node->conv));
+    const oce_window_geometry *geometry = oce_conv2d_plan_geometry(node->conv);
+    node->output[0] = geometry->output[0];
+    node->output[1] = geometry->output[1];
+    node->output[2] = layer->units;
+    const int64_t weights[4] = {geometry->size[0], geometry->size[1], node->input[2], layer->units};
+    OCE_TRY(add_variable(graph, layer, false, 4, weights, &node->weights));
+    return add_variable(graph, layer, true, 1, &layer->units, &node->bias);
+}
+
+static oce_status plan_pool(oce_graph *graph, oce_node *node) {
+    const oce_pool_desc desc = {.kind = node->layer->kind == OCE_LAYER_MAX_POOL ? OCE_POOL_MAX
+                                                                                : OCE_POOL_AVERAGE,
+                                .batch = graph->batch,
+                                .height = node->input[0],
+                                .width = node->input[1],
+                                .channels = node->input[2],
+                                .window = node->layer->window};
+    OCE_TRY(oce_pool_plan_create(graph->device, &desc, &node->pool));
+    const oce_window_geometry *geometry = oce_pool_plan_geometry(node->pool);
+    node->output[0] = geometry->output[0];
+    node->output[1] = geometry->output[1];
+    node->output[2] = node->input[2];
+    return OCE_OK;
+}
+
+static oce_status plan_dense(oce_graph *graph, oce_node *node, const oce_model_options *options) {
+    const oce_layer *layer = node->layer;
+    size_t inputs = 0;
+    OCE_REQUIRE(oce_size_product(node->input, 3, &inputs) && inputs <= INT32_MAX,
+                OCE_ERROR_OVERFLOW, "%lld x %lld x %lld inputs are too many",
+                (long long)node->input[0], (long long)node->input[1], (long long)node->input[2]);
+    OCE_REQUIRE(layer->units >= 1, OCE_ERROR_INVALID_ARGUMENT, "%lld units, at least 1 is needed",
+                (long long)layer->units);
+    const int64_t in = (int64_t)inputs, out = layer->units, batch = graph->batch;
+    node->output[0] = node->output[1] = 1;
+    node->output[2] = out;
+    const int64_t weights[2] = {in, out};
+    OCE_TRY(add_variable(graph, layer, false, 2, weights, &node->weights));
+    OCE_TRY(add_variable(graph, layer, true, 1, &out, &node->bias));
+    const oce_gemm_desc forward = {.m = batch,
+                                   .n = out,
+                                   .k = in,
+                                   .activation = layer->activation,
+                                   .family = options->gemm_family};
+    const oce_gemm_desc input_grad = {
+        .m = batch, .n = in, .k = out, .transpose_b = true, .family = options->gemm_family};
+    const oce_gemm_desc filter_grad = {
+        .m = in, .n = out, .k = batch, .transpose_a = true, .family = options->gemm_family};
+    OCE_TRY(oce_gemm_plan_create(graph->device, &forward, &node->gemm_forward));
+    if (node->needs_input_grad)
+        OCE_TRY(oce_gemm_plan_create(graph->device, &input_grad, &node->gemm_input_grad));
+    if (graph->training)
+        OCE_TRY(oce_gemm_plan_create(graph->device, &filter_grad, &node->gemm_filter_grad));
+    return OCE_OK;
+}
+
+static oce_status check_layer(const oce_network *network, int index) {
+    const oce_layer *layer = &network->layers[index];
+    OCE_REQUIRE(layer->name != NULL && layer->name[0] != '\0', OCE_ERROR_INVALID_ARGUMENT,
+                "network \"%s\": layer %d has no name", network->name, index);
+    for (int i = 0; i < index; i++)
+        OCE_REQUIRE(strcmp(network->layers[i].name, layer->name) != 0, OCE_ERROR_INVALID_ARGUMENT,
+                    "network \"%s\": layers %d and %d are both called \"%s\"", network->name, i,
+                    index, layer->name);
+    OCE_REQUIRE(has_variables(layer) || (layer->units == 0 && layer->activation == 0),
+                OCE_ERROR_INVALID_ARGUMENT, "layer \"%s\": a %s layer has no units or activation",
+                layer->name, oce_layer_kind_name(layer->kind));
+    OCE_REQUIRE(layer->kind != OCE_LAYER_DROPOUT || (layer->keep_prob > 0 && layer->keep_prob <= 1),
+                OCE_ERROR_INVALID_ARGUMENT, "layer \"%s\": keep_prob %g is not in (0, 1]",
+                layer->name, (double)layer->keep_prob);
+    return OCE_OK;
+}
+
+static oce_status plan_node(oce_graph *graph, int index, const oce_model_options *options) {
+    const oce_network *network = graph->network;
+    OCE_TRY(check_layer(network, index));
+    oce_node *node = &graph->nodes[index];
+    const oce_node *below = index > 0 ? node - 1 : NULL;
+    node->layer = &network->layers[index];
+    node->weights = node->bias = node->output_buffer = node->winners_buffer = -1;
+    const int64_t image[3] = {network->height, network->width, network->channels};
+    memcpy(node->input, below != NULL ? below->output : image, sizeof node->input);
+    node->needs_input_grad = graph->training && graph->slot_count > 0;
+    node->fuses_relu_grad = node->layer->kind == OCE_LAYER_MAX_POOL && below != NULL &&
+                            below->layer->kind == OCE_LAYER_CONV2D &&
+                            below->layer->activation == OCE_ACTIVATION_RELU;
+    snprintf(node->forward_label, OCE_LABEL_BYTES, "%s forward", node->layer->name);
+    snprintf(node->grad_label, OCE_LABEL_BYTES, "%s input gradient", node->layer->name);
+    snprintf(node->filter_label, OCE_LABEL_BYTES, "%s weight gradient", node->layer->name);
+    oce_status status = OCE_OK;
+    switch (node->layer->kind) {
+    case OCE_LAYER_CONV2D:
+        status = plan_conv(graph, node, options);
+        break;
+    case OCE_LAYER_MAX_POOL:
+    case OCE_LAYER_AVERAGE_POOL:
+        status = plan_pool(graph, node);
+        break;
+    case OCE_LAYER_DENSE:
+        status = plan_dense(graph, node, options);
+        break;
+    case OCE_LAYER_DROPOUT:
+        memcpy(node->output, node->input, sizeof node->output);
+        break;
+    default:
+        status = oce_fail(OCE_ERROR_INVALID_ARGUMENT, "unknown kind %d", (int)node->layer->kind);
+    }
+    if (status == OCE_OK && (node->output[0] < 1 || node->output[1] < 1))
+        status = oce_fail(OCE_ERROR_SHAPE, "its output is empty: %lld x %lld",
+                          (long long)node->output[0], (long long)node->output[1]);
+    return status == OCE_OK ? OCE_OK
+                            : oce_fail_prefix(status, "network \"%s\", layer \"%s\"", network->name,
+                                              node->layer->name);
+}
+
+/* Adds a buffer for a float tensor [batch, h, w, c] with a halo. */
+static oce_status add_tensor(const oce_graph *graph, oce_memory *memory, const char *prefix,
+                             const char *what, const int64_t shape[3], const oce_halo *halo,
+                             int *index) {
+    const int64_t dim[4] = {graph->batch, shape[0], shape[1], shape[2]};
+    size_t elements = 0;
+    OCE_TRY(oce_tensor_elements(dim, halo, &elements));
+    return oce_memory_add(memory, prefix, what, elements * sizeof(float), index);
+}
+
+static oce_halo wanted_halo(const oce_graph *graph, int consumer) {
+    if (consumer < graph->node_count && graph->nodes[consumer].conv != NULL)
+        return oce_conv2d_plan_halo(graph->nodes[consumer].conv);
+    return (oce_halo){0, 0, 0, 0};
+}
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t node_workspace(const oce_graph *graph, const oce_node *node, const oce_halo *halo) {
+    size_t bytes = 0;
+    if (node->conv != NULL)
+        bytes = oce_conv2d_plan_workspace(node->conv, halo);
+    const oce_gemm_plan *gemms[] = {node->gemm_forward, node->gemm_input_grad,
+                                    node->gemm_filter_grad};
+    for (int i = 0; i < OCE_COUNT(gemms); i++)
+        if (gemms[i] != NULL)
+            bytes = max_size(bytes, oce_gemm_plan_workspace(gemms[i]));
+    if (graph->training && node->bias >= 0)
+        bytes =
+            max_size(bytes, oce_bias_grad_workspace(
+                                graph->batch * node->output[0] * node->output[1], node->output[2]));
+    return bytes;
+}
+
+static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
+    const oce_network *network = graph->network;
+    const int64_t image[3] = {network->height, network->width, network->channels};
+    graph->input_halo = wanted_halo(graph, 0);
+    OCE_TRY(
+        add_tensor(graph, memory, "", "input", image, &graph->input_halo, &graph->input_buffer));
+    size_t workspace = 0, largest = 0;
+    for (int i = 0; i < graph->node_count; i++) {
+        oce_node *node = &graph->nodes[i];
+        const oce_node *below = i > 0 ? node - 1 : NULL;
+        const char *name = node->layer->name;
+        const int64_t dim[4] = {graph->batch, node->output[0], node->output[1], node->output[2]};
+        size_t elements = 0;
+        OCE_TRY(oce_tensor_elements(dim, NULL, &elements));
+        largest = max_size(largest, elements);
+        if (node->layer->kind == OCE_LAYER_DROPOUT) { /* in place: keeps its input's layout */
+            node->output_buffer = below != NULL ? below->output_buffer : graph->input_buffer;
+            node->halo = below != NULL ? below->halo : graph->input_halo;
+        } else {
+            const bool dropout_next =
+                i + 1 < graph->node_count && graph->nodes[i + 1].layer->kind == OCE_LAYER_DROPOUT;
+            node->halo = dropout_next ? (oce_halo){0, 0, 0, 0} : wanted_halo(graph, i + 1);
+            OCE_TRY(add_tensor(graph, memory, name, "output", node->output, &node->halo,
+                               &node->output_buffer));
+        }
+        if (graph->training && node->layer->kind == OCE_LAYER_MAX_POOL)
+            OCE_TRY(oce_memory_add(memory, name, "winners", oce_pool_plan_winner_bytes(node->pool),
+                                   &node->winners_buffer));
+        workspace =
+            max_size(workspace, node_workspace(graph, node,
+                                               below != NULL ? &below->halo : &graph->input_halo));
+    }
+    OCE_TRY(oce_memory_add(memory, "", "workspace", workspace, &graph->workspace_buffer));
+    if (!graph->training)
+        return OCE_OK;
+    OCE_TRY(oce_memory_add(memory, "", "activation gradients A", largest * sizeof(float),
+                           &graph->grad_buffer[0]));
+    return oce_memory_add(memory, "", "activation gradients B", largest * sizeof(float),
+                          &graph->grad_buffer[1]);
+}
+
+oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_network *network,
+                          const oce_model_options *options, oce_memory *memory) {
+    *graph = (oce_graph){.device = device,
+                         .network = network,
+                         .batch = options->batch / options->micro_batches,
+                         .training = options->training,
+                         .grad_buffer = {-1, -1}};
+    OCE_REQUIRE(network->layer_count >= 1 && network->layers != NULL, OCE_ERROR_INVALID_ARGUMENT,
+                "network \"%s\" has no layers", network->name);
+    const oce_layer *last = &network->layers[network->layer_count - 1];
+    OCE_REQUIRE(last->kind == OCE_LAYER_DENSE && last->units <= 256, OCE_ERROR_INVALID_ARGUMENT,
+                "network \"%s\": the last layer, \"%s\", must be dense with at most 256 units: the "
+                "logits",
+                network->name, last->name);
+    graph->nodes = calloc((size_t)network->layer_count, sizeof *graph->nodes);
+    OCE_REQUIRE(graph->nodes != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d layers",
+                network->layer_count);
+    for (int i = 0; i < network->layer_count; i++) {
+        graph->node_count = i + 1;
+        OCE_TRY(plan_node(graph, i, options));
+    }
+    return plan_buffers(graph, memory);
+}
+
+oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory) {
+    const oce_network *network = graph->network;
+    const int64_t input[4] = {graph->batch, network->height, network->width, network->channels};
+    OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, graph->input_buffer), 0, input,
+                            &graph->input_halo, &graph->input));
+    for (int i = 0; i < graph->node_count; i++) {
+        oce_node *node = &graph->nodes[i];
+        const int64_t dim[4] = {graph->batch, node->output[0], node->output[1], node->output[2]};
+        OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, node->output_buffer), 0, dim, &node->halo,
+                                &node->output_tensor));
+    }
+    return OCE_OK;
+}
+
+void oce_graph_release(oce_graph *graph) {
+    for (int i = 0; i < graph->node_count; i++) {
+        oce_node *node = &graph->nodes[i];
+        oce_conv2d_plan_destroy(node->conv);
+        oce_pool_plan_destroy(node->pool);
+        oce_gemm_plan_destroy(node->gemm_forward);
+        oce_gemm_plan_destroy(node->gemm_input_grad);
+        oce_gemm_plan_destroy(node->gemm_filter_grad);
+    }
+    free(graph->nodes);
+    free(graph->slots);
+    *graph = (oce_graph){0};
+}
+
+oce_status oce_graph_variable(const oce_graph *graph, int index, oce_buffer *block,
+                              oce_tensor *tensor) {
+    const oce_slot *slot = &graph->slots[index];
+    const oce_variable *v = &slot->variable;
+    int64_t dim[4] = {1, 1, 1, v->shape[0]}; /* a bias */
+    if (v->rank == 2) {
+        dim[0] = v->shape[0];
+        dim[3] = v->shape[1];
+    } else if (v->rank == 4) {
+        memcpy(dim, v->shape, sizeof dim);
+    }
+    return oce_tensor_view(block, slot->offset, dim, NULL, tensor);
+}
+
+double oce_node_forward_flops(const oce_node *node) {
+    const double outputs =
+        (double)node->output[0] * (double)node->output[1] * (double)node->output[2];
+    if (node->conv != NULL) {
+        const oce_window_geometry *g = oce_conv2d_plan_geometry(node->conv);
+        return 2 * outputs * (double)g->size[0] * (double)g->size[1] * (double)node->input[2];
+    }
+    if (node->gemm_forward != NULL)
+        return 2 * outputs * (double)node->input[0] * (double)node->input[1] *
+               (double)node->input[2];
+    return 0;
+}
+
+double oce_node_training_flops(const oce_node *node) {
+    return oce_node_forward_flops(node) * (node->needs_input_grad ? 3 : 2);
+}

@@ -1,0 +1,104 @@
+/*
+ * A network planned for one batch size: shapes, one operation plan a layer and pass, the places of
+ * its buffers in the memory plan; and the forward and backward pass over it.
+ */
+#ifndef OCE_NN_GRAPH_H
+#define OCE_NN_GRAPH_H
+
+#include "nn/memory.h"
+
+#include <ocelli/gemm.h>
+#include <ocelli/model.h>
+#include <ocelli/network.h>
+#include <ocelli/pool.h>
+
+/* Parameters and gradients lie in blocks; each variable starts at a multiple of this many floats.
+ */
+enum { OCE_VARIABLE_ALIGNMENT = 64 };
+
+/* A variable and its place in the blocks. */
+typedef struct oce_slot {
+    oce_variable variable;
+    float stddev;  /* weights: of the truncated normal */
+    float start;   /* biases */
+    size_t offset; /* floats from the start of a block */
+} oce_slot;
+
+enum { OCE_LABEL_BYTES = 64 };
+
+/* One layer, planned. */
+typedef struct oce_node {
+    const oce_layer *layer;
+    int64_t input[3]; /* height, width, channels */
+    int64_t output[3];
+    int weights, bias;     /* indices of its variables, -1: none */
+    bool needs_input_grad; /* a layer below has variables */
+    bool
+        fuses_relu_grad; /* max pool right above a ReLU convolution: applies that ReLU's gradient */
+    oce_conv2d_plan *conv;
+    oce_pool_plan *pool;
+    oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
+    oce_halo halo;      /* of its output */
+    int output_buffer;  /* in the memory plan; a dropout layer works in place: its input's */
+    int winners_buffer; /* max pool in training, else -1 */
+    oce_tensor output_tensor;
+    char forward_label[OCE_LABEL_BYTES], grad_label[OCE_LABEL_BYTES], /* for the profile */
+        filter_label[OCE_LABEL_BYTES];
+} oce_node;
+
+typedef struct oce_graph {
+    oce_device *device;
+    const oce_network *network;
+    int64_t batch; /* images a pass */
+    bool training;
+    oce_node *nodes;
+    int node_count;
+    oce_slot *slots;
+    int slot_count;
+    size_t block; /* floats of a parameter block */
+    oce_halo input_halo;
+    int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
+    oce_tensor input;                                   /* [batch, H, W, C] */
+} oce_graph;
+
+/* Plans everything and adds the graph's buffers to `memory`. On failure the graph can be released.
+ */
+oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_network *network,
+                          const oce_model_options *options, oce_memory *memory);
+
+/* Makes the tensors, once the memory is allocated. */
+oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory);
+
+void oce_graph_release(oce_graph *graph);
+
+/* Tensor of variable `index` within `block`. */
+oce_status oce_graph_variable(const oce_graph *graph, int index, oce_buffer *block,
+                              oce_tensor *tensor);
+
+/* What a pass needs to know about dropout. */
+typedef struct oce_dropout_state {
+    bool is_on;
+    float keep_prob; /* replaces that of the layers; 0: theirs */
+    uint64_t seed;
+    uint32_t step;
+    int64_t first_image; /* of this pass within the step's batch */
+} oce_dropout_state;
+
+/* Runs all layers from graph->input on; the logits are then the last node's output_tensor. */
+oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                             const oce_dropout_state *dropout);
+
+/* The logits' gradient buffer as a tensor [batch, 1, 1, classes], to be filled before the backward
+ * pass. */
+oce_status oce_graph_logits_grad(const oce_graph *graph, const oce_memory *memory,
+                                 oce_tensor *tensor);
+
+/* From the logits' gradient to those of all variables, written to `gradients`. */
+oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                              oce_buffer *gradients, const oce_dropout_state *dropout);
+
+/* Multiply-adds x 2 of one image. */
+double oce_node_forward_flops(const oce_node *node);
+double oce_node_training_flops(const oce_node *node);
+
+#endif

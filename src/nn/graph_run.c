@@ -1,0 +1,137 @@
+/* The forward and the backward pass over a planned network. */
+#include "nn/graph.h"
+
+#include "base/status.h"
+#include "device/device.h"
+
+#include <ocelli/elementwise.h>
+
+/* The part of the dropout mask that belongs to this layer and these images. */
+static oce_dropout layer_dropout(const oce_graph *graph, int index,
+                                 const oce_dropout_state *state) {
+    const oce_node *node = &graph->nodes[index];
+    return (oce_dropout){
+        .keep_prob = state->keep_prob > 0 ? state->keep_prob : node->layer->keep_prob,
+        .seed = state->seed,
+        .step = state->step,
+        .layer = (uint32_t)index,
+        .first =
+            (uint64_t)(state->first_image * node->output[0] * node->output[1] * node->output[2]),
+    };
+}
+
+static oce_status forward_node(oce_graph *graph, int index, const oce_memory *memory,
+                               oce_buffer *parameters, const oce_dropout_state *dropout) {
+    oce_node *node = &graph->nodes[index];
+    const oce_tensor *x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input;
+    oce_buffer *workspace = oce_memory_buffer(memory, graph->workspace_buffer);
+    oce_tensor weights = {0}, bias = {0};
+    if (node->weights >= 0) {
+        OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
+        OCE_TRY(oce_graph_variable(graph, node->bias, parameters, &bias));
+    }
+    oce_device_label(graph->device, node->forward_label,
+                     oce_node_forward_flops(node) * (double)graph->batch);
+    switch (node->layer->kind) {
+    case OCE_LAYER_CONV2D:
+        return oce_conv2d_forward(node->conv, x, &weights, &bias, &node->output_tensor, workspace);
+    case OCE_LAYER_MAX_POOL:
+    case OCE_LAYER_AVERAGE_POOL:
+        return oce_pool_forward(node->pool, x, &node->output_tensor,
+                                oce_memory_buffer(memory, node->winners_buffer));
+    case OCE_LAYER_DENSE:
+        return oce_gemm_run(node->gemm_forward, x, &weights, &bias, &node->output_tensor,
+                            workspace);
+    case OCE_LAYER_DROPOUT:
+        break;
+    }
+    if (!dropout->is_on)
+        return OCE_OK;
+    const oce_dropout mask = layer_dropout(graph, index, dropout);
+    return oce_dropout_apply(graph->device, &mask, x, &node->output_tensor);
+}
+
+oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                             const oce_dropout_state *dropout) {
+    for (int i = 0; i < graph->node_count; i++)
+        OCE_TRY(forward_node(graph, i, memory, parameters, dropout));
+    return OCE_OK;
+}
+
+/* The gradient of a node's output, or, with input true, of its input, in buffer `which`. */
+static oce_status grad_tensor(const oce_graph *graph, const oce_memory *memory, int index,
+                              bool input, int which, oce_tensor *tensor) {
+    const oce_node *node = &graph->nodes[index];
+    const int64_t *shape = input ? node->input : node->output;
+    const int64_t dim[4] = {graph->batch, shape[0], shape[1], shape[2]};
+    return oce_tensor_view(oce_memory_buffer(memory, graph->grad_buffer[which]), 0, dim, NULL,
+                           tensor);
+}
+
+oce_status oce_graph_logits_grad(const oce_graph *graph, const oce_memory *memory,
+                                 oce_tensor *tensor) {
+    return grad_tensor(graph, memory, graph->node_count - 1, false, 0, tensor);
+}
+
+/* Gradients of a convolution's or dense layer's variables, and of its input if that is needed. */
+static oce_status backward_weighted(oce_graph *graph, int index, const oce_memory *memory,
+                                    oce_buffer *parameters, oce_buffer *gradients,
+                                    bool relu_is_done, const oce_tensor *dy, const oce_tensor *dx) {
+    oce_node *node = &graph->nodes[index];
+    oce_device *device = graph->device;
+    const oce_tensor *x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input;
+    oce_buffer *workspace = oce_memory_buffer(memory, graph->workspace_buffer);
+    const double flops = oce_node_forward_flops(node) * (double)graph->batch;
+    const bool masks = node->layer->activation == OCE_ACTIVATION_RELU && !relu_is_done;
+    oce_tensor weights, dweights, dbias;
+    OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
+    OCE_TRY(oce_graph_variable(graph, node->weights, gradients, &dweights));
+    OCE_TRY(oce_graph_variable(graph, node->bias, gradients, &dbias));
+    oce_device_label(device, node->filter_label, flops);
+    if (masks)
+        OCE_TRY(oce_relu_bias_grad(device, dy, &node->output_tensor, dy, &dbias, workspace));
+    else
+        OCE_TRY(oce_bias_grad(device, dy, &dbias, workspace));
+    if (node->conv != NULL)
+        OCE_TRY(oce_conv2d_filter_grad(node->conv, x, dy, &dweights, workspace));
+    else
+        OCE_TRY(oce_gemm_run(node->gemm_filter_grad, x, dy, NULL, &dweights, workspace));
+    if (!node->needs_input_grad)
+        return OCE_OK;
+    oce_device_label(device, node->grad_label, flops);
+    if (node->conv != NULL)
+        return oce_conv2d_input_grad(node->conv, dy, &weights, dx, workspace);
+    return oce_gemm_run(node->gemm_input_grad, dy, &weights, NULL, dx, workspace);
+}
+
+oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                              oce_buffer *gradients, const oce_dropout_state *dropout) {
+    int which = 0; /* the gradient buffer that holds dy */
+    bool relu_is_done = false;
+    for (int i = graph->node_count - 1; i >= 0; i--) {
+        oce_node *node = &graph->nodes[i];
+        oce_tensor dy, dx;
+        OCE_TRY(grad_tensor(graph, memory, i, false, which, &dy));
+        OCE_TRY(grad_tensor(graph, memory, i, true, 1 - which, &dx));
+        if (node->weights >= 0)
+            OCE_TRY(
+                backward_weighted(graph, i, memory, parameters, gradients, relu_is_done, &dy, &dx));
+        if (!node->needs_input_grad)
+            return OCE_OK; /* nothing below has variables */
+        relu_is_done = node->fuses_relu_grad;
+        if (node->layer->kind == OCE_LAYER_DROPOUT) {
+            oce_device_label(graph->device, node->grad_label, 0);
+            const oce_dropout mask = layer_dropout(graph, i, dropout);
+            if (dropout->is_on)
+                OCE_TRY(oce_dropout_apply(graph->device, &mask, &dy, &dy));
+            continue; /* in place */
+        }
+        if (node->pool != NULL) {
+            oce_device_label(graph->device, node->grad_label, 0);
+            OCE_TRY(oce_pool_grad(node->pool, &dy, oce_memory_buffer(memory, node->winners_buffer),
+                                  node->fuses_relu_grad ? &node->output_tensor : NULL, &dx));
+        }
+        which = 1 - which;
+    }
+    return OCE_OK;
+}

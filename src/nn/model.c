@@ -1,0 +1,238 @@
+/* Planning, allocating and describing a model. */
+#include "nn/model.h"
+
+#include "base/size.h"
+#include "base/status.h"
+#include "device/device.h"
+
+#include <ocelli/elementwise.h>
+
+#include <stdlib.h>
+
+static oce_status check_options(const oce_network *network, oce_model_options *options) {
+    if (options->micro_batches == 0)
+        options->micro_batches = 1;
+    OCE_REQUIRE(options->batch >= 1 && options->batch <= (1 << 20), OCE_ERROR_INVALID_ARGUMENT,
+                "batch %lld is not in 1..%d", (long long)options->batch, 1 << 20);
+    OCE_REQUIRE(options->micro_batches >= 1 && options->batch % options->micro_batches == 0,
+                OCE_ERROR_INVALID_ARGUMENT, "%lld micro-batches do not divide a batch of %lld",
+                (long long)options->micro_batches, (long long)options->batch);
+    OCE_REQUIRE(options->keep_prob >= 0 && options->keep_prob <= 1, OCE_ERROR_INVALID_ARGUMENT,
+                "keep_prob %g is not in (0, 1]", (double)options->keep_prob);
+    OCE_REQUIRE(network->height >= 1 && network->width >= 1 && network->channels >= 1,
+                OCE_ERROR_INVALID_ARGUMENT, "network \"%s\": input %lld x %lld x %lld is empty",
+                network->name, (long long)network->height, (long long)network->width,
+                (long long)network->channels);
+    return OCE_OK;
+}
+
+static oce_status plan_parameters(oce_model *model) {
+    const size_t block = model->graph.block * sizeof(float);
+    const oce_model_options *options = &model->options;
+    oce_memory *memory = &model->memory;
+    OCE_TRY(oce_memory_add(memory, "", "parameters", block, &model->parameters_buffer));
+    if (!options->training)
+        return OCE_OK;
+    OCE_TRY(oce_memory_add(memory, "", "parameter gradients", block, &model->gradients_buffer));
+    if (options->micro_batches > 1)
+        OCE_TRY(oce_memory_add(memory, "", "micro-batch gradients", block,
+                               &model->part_gradients_buffer));
+    static const char *const names[] = {"optimizer slot 0", "optimizer slot 1"};
+    for (int i = 0; i < oce_optimizer_slots(options->optimizer.kind); i++)
+        OCE_TRY(oce_memory_add(memory, "", names[i], block, &model->slot_buffer[i]));
+    return OCE_OK;
+}
+
+static oce_status plan_feeding(oce_model *model) {
+    const oce_network *network = model->graph.network;
+    const size_t batch = (size_t)model->graph.batch;
+    const int64_t dim[5] = {OCE_STAGES, model->graph.batch, network->height, network->width,
+                            network->channels};
+    size_t images = 0;
+    OCE_REQUIRE(oce_size_product(dim, 5, &images), OCE_ERROR_OVERFLOW,
+                "a batch of %zu images of %lld x %lld x %lld is too large", batch,
+                (long long)network->height, (long long)network->width,
+                (long long)network->channels);
+    oce_memory *memory = &model->memory;
+    OCE_TRY(oce_memory_add(memory, "", "image bytes", images, &model->images_buffer));
+    OCE_TRY(oce_memory_add(memory, "", "label bytes", OCE_STAGES * batch, &model->labels_buffer));
+    OCE_TRY(oce_memory_add(memory, "", "metrics",
+                           (oce_model_evaluation_slot(model) + 1) * sizeof(oce_xent_sums),
+                           &model->sums_buffer));
+    OCE_TRY(oce_memory_add(memory, "", "predictions", batch * sizeof(int32_t),
+                           &model->predictions_buffer));
+    const size_t counts = (size_t)(model->graph.node_count + model->graph.slot_count);
+    return oce_memory_add(memory, "", "finite check", counts * sizeof(uint32_t),
+                          &model->counts_buffer);
+}
+
+oce_status oce_model_create(oce_device *device, const oce_network *network,
+                            const oce_model_options *options, oce_model **result) {
+    *result = NULL;
+    oce_model *model = calloc(1, sizeof *model);
+    OCE_REQUIRE(model != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a model");
+    model->device = device;
+    model->options = *options;
+    model->gradients_buffer = model->part_gradients_buffer = -1;
+    model->slot_buffer[0] = model->slot_buffer[1] = -1;
+    oce_status status = check_options(network, &model->options);
+    if (status == OCE_OK)
+        status = oce_graph_plan(&model->graph, device, network, &model->options, &model->memory);
+    if (status == OCE_OK)
+        status = plan_parameters(model);
+    if (status == OCE_OK)
+        status = plan_feeding(model);
+    if (status != OCE_OK) {
+        oce_model_destroy(model);
+        return status;
+    }
+    model->optimizer_state = oce_optimizer_start(&model->options.optimizer);
+    *result = model;
+    return OCE_OK;
+}
+
+void oce_model_destroy(oce_model *model) {
+    if (model == NULL)
+        return;
+    if (model->is_allocated)
+        oce_device_finish(model->device); /* the stages may still be read */
+    oce_graph_release(&model->graph);
+    oce_memory_release(&model->memory);
+    free(model->stage_images);
+    free(model->stage_labels);
+    free(model);
+}
+
+static oce_status fill_block(oce_model *model, int buffer, float value) {
+    const int64_t dim[4] = {1, 1, 1, (int64_t)model->graph.block};
+    oce_tensor block;
+    OCE_TRY(oce_tensor_view(oce_model_memory(model, buffer), 0, dim, NULL, &block));
+    return oce_fill(model->device, &block, value);
+}
+
+static oce_status initialise(oce_model *model) {
+    const oce_graph *graph = &model->graph;
+    for (int i = 0; i < graph->slot_count; i++) {
+        const oce_slot *slot = &graph->slots[i];
+        oce_tensor tensor;
+        OCE_TRY(oce_graph_variable(graph, i, oce_model_memory(model, model->parameters_buffer),
+                                   &tensor));
+        OCE_TRY(slot->variable.is_bias ? oce_fill(model->device, &tensor, slot->start)
+                                       : oce_truncated_normal(model->device, model->options.seed,
+                                                              (uint32_t)i, slot->stddev, &tensor));
+    }
+    const oce_optimizer_kind kind = model->options.optimizer.kind;
+    for (int i = 0; model->options.training && i < oce_optimizer_slots(kind); i++)
+        OCE_TRY(fill_block(model, model->slot_buffer[i], oce_optimizer_slot_start(kind, i)));
+    return oce_device_finish(model->device);
+}
+
+static oce_status allocate(oce_model *model) {
+    OCE_TRY(oce_memory_allocate(&model->memory, model->device));
+    OCE_TRY(oce_graph_bind(&model->graph, &model->memory));
+    model->stage_images = malloc(oce_buffer_bytes(oce_model_memory(model, model->images_buffer)));
+    model->stage_labels = malloc(oce_buffer_bytes(oce_model_memory(model, model->labels_buffer)));
+    OCE_REQUIRE(model->stage_images != NULL && model->stage_labels != NULL, OCE_ERROR_HOST_MEMORY,
+                "no memory for %d batches of images", OCE_STAGES);
+    return initialise(model);
+}
+
+oce_status oce_model_allocate(oce_model *model) {
+    OCE_REQUIRE(!model->is_allocated, OCE_ERROR_INVALID_ARGUMENT,
+                "model \"%s\" is allocated already", model->graph.network->name);
+    const oce_status status = allocate(model);
+    if (status == OCE_ERROR_DEVICE_MEMORY)
+        return oce_fail_suffix(status, "a smaller batch, or more micro-batches than %lld, would do",
+                               (long long)model->options.micro_batches);
+    model->is_allocated = status == OCE_OK;
+    return status;
+}
+
+oce_status oce_model_fit(oce_device *device, const oce_network *network,
+                         const oce_model_options *options, int64_t *micro_batches) {
+    *micro_batches = 0;
+    oce_model_options candidate = *options;
+    for (candidate.micro_batches = 1; candidate.micro_batches <= options->batch;
+         candidate.micro_batches++) {
+        if (options->batch % candidate.micro_batches != 0)
+            continue;
+        oce_model *model = NULL;
+        OCE_TRY(oce_model_create(device, network, &candidate, &model));
+        const oce_status status = oce_memory_check(&model->memory, device);
+        oce_model_destroy(model);
+        if (status == OCE_OK) {
+            *micro_batches = candidate.micro_batches;
+            return OCE_OK;
+        }
+    }
+    return OCE_OK;
+}
+
+oce_status oce_model_require_allocated(const oce_model *model) {
+    OCE_REQUIRE(model->is_allocated, OCE_ERROR_INVALID_ARGUMENT,
+                "model \"%s\" is planned, but not allocated", model->graph.network->name);
+    return OCE_OK;
+}
+
+const oce_network *oce_model_network(const oce_model *model) {
+    return model->graph.network;
+}
+
+const oce_model_options *oce_model_get_options(const oce_model *model) {
+    return &model->options;
+}
+
+int64_t oce_model_classes(const oce_model *model) {
+    return model->graph.nodes[model->graph.node_count - 1].output[2];
+}
+
+int oce_model_layer_count(const oce_model *model) {
+    return model->graph.node_count;
+}
+
+void oce_model_layer(const oce_model *model, int index, oce_layer_info *info) {
+    const oce_node *node = &model->graph.nodes[index];
+    *info = (oce_layer_info){
+        .layer = node->layer,
+        .output = {node->output[0], node->output[1], node->output[2]},
+        .forward_flops = oce_node_forward_flops(node),
+        .training_flops = oce_node_training_flops(node),
+        .forward = "",
+        .input_grad = "",
+        .filter_grad = "",
+        .halo = node->halo,
+    };
+    if (node->weights >= 0)
+        info->parameters = model->graph.slots[node->weights].variable.count +
+                           model->graph.slots[node->bias].variable.count;
+    const bool training = model->options.training;
+    if (node->conv != NULL) {
+        info->forward =
+            oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_FORWARD));
+        if (node->needs_input_grad)
+            info->input_grad =
+                oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_INPUT_GRAD));
+        if (training)
+            info->filter_grad =
+                oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_FILTER_GRAD));
+    }
+    if (node->gemm_forward != NULL)
+        info->forward = oce_gemm_family_name(oce_gemm_plan_family(node->gemm_forward));
+    if (node->gemm_input_grad != NULL)
+        info->input_grad = oce_gemm_family_name(oce_gemm_plan_family(node->gemm_input_grad));
+    if (node->gemm_filter_grad != NULL)
+        info->filter_grad = oce_gemm_family_name(oce_gemm_plan_family(node->gemm_filter_grad));
+}
+
+int oce_model_buffer_count(const oce_model *model) {
+    return model->memory.count;
+}
+
+void oce_model_buffer(const oce_model *model, int index, oce_buffer_info *info) {
+    const oce_memory_slot *slot = &model->memory.slots[index];
+    *info = (oce_buffer_info){.name = slot->name, .bytes = slot->bytes};
+}
+
+size_t oce_model_bytes(const oce_model *model) {
+    return model->memory.total;
+}

@@ -1,0 +1,49 @@
+/* The insides of a model, for src/nn only. */
+#ifndef OCE_NN_MODEL_H
+#define OCE_NN_MODEL_H
+
+#include "nn/graph.h"
+#include "nn/memory.h"
+
+#include <ocelli/model.h>
+#include <ocelli/softmax.h>
+
+/* Micro-batches that may be copied to the device ahead of its work. */
+enum { OCE_STAGES = 4 };
+
+struct oce_model {
+    oce_device *device;
+    oce_model_options options; /* defaults filled in */
+    oce_memory memory;
+    oce_graph graph;
+    bool is_allocated;
+    int parameters_buffer, gradients_buffer, part_gradients_buffer, slot_buffer[2];
+    int images_buffer, labels_buffer; /* OCE_STAGES micro-batches of bytes */
+    int sums_buffer;                  /* oce_xent_sums: steps, then one evaluation pass */
+    int predictions_buffer;           /* int32 [micro-batch] */
+    int counts_buffer;                /* uint32: non-finite values a tensor */
+    uint8_t *stage_images;            /* host side of the images and labels buffers */
+    uint8_t *stage_labels;
+    int stage; /* the next to use: 0..OCE_STAGES-1 */
+    uint64_t step;
+    uint64_t first_kept_step; /* the oldest step whose sums are of this run */
+    oce_optimizer_state optimizer_state;
+};
+
+/* Copies `rows` images and labels (NULL: none) to a stage and converts the images to graph.input;
+ * augment may be NULL. *stage_first is where the labels lie in the labels buffer. */
+oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
+                          int64_t rows, bool augment, int64_t first_image, size_t *labels_first);
+
+/* Index of the sums of micro-batch `part` of step `step`. */
+size_t oce_model_sums_slot(const oce_model *model, uint64_t step, int64_t part);
+/* Index of the sums of an evaluation pass. */
+size_t oce_model_evaluation_slot(const oce_model *model);
+
+oce_status oce_model_require_allocated(const oce_model *model);
+
+static inline oce_buffer *oce_model_memory(const oce_model *model, int index) {
+    return oce_memory_buffer(&model->memory, index);
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* Variables on the host: names, shapes, values in and out; the check for NaN and infinity. */
+#include "nn/model.h"
+
+#include "base/status.h"
+#include "device/device.h"
+
+#include <ocelli/elementwise.h>
+
+#include <stdlib.h>
+
+int oce_model_variable_count(const oce_model *model) {
+    return model->graph.slot_count;
+}
+
+void oce_model_variable(const oce_model *model, int index, oce_variable *variable) {
+    *variable = model->graph.slots[index].variable;
+}
+
+static oce_status variable_part(const oce_model *model, int index, oce_variable_part part,
+                                int64_t count, oce_tensor *tensor) {
+    OCE_TRY(oce_model_require_allocated(model));
+    OCE_REQUIRE(index >= 0 && index < model->graph.slot_count, OCE_ERROR_INVALID_ARGUMENT,
+                "variable %d of %d", index, model->graph.slot_count);
+    int buffer = -1;
+    switch (part) {
+    case OCE_VARIABLE_VALUE:
+        buffer = model->parameters_buffer;
+        break;
+    case OCE_VARIABLE_GRADIENT:
+        buffer = model->gradients_buffer;
+        break;
+    case OCE_VARIABLE_SLOT_0:
+    case OCE_VARIABLE_SLOT_1:
+        buffer = model->slot_buffer[part == OCE_VARIABLE_SLOT_0 ? 0 : 1];
+        break;
+    }
+    const oce_variable *variable = &model->graph.slots[index].variable;
+    OCE_REQUIRE(buffer >= 0, OCE_ERROR_INVALID_ARGUMENT,
+                "variable %d of layer \"%s\" has no part %d in this model", index, variable->layer,
+                (int)part);
+    OCE_REQUIRE(count == variable->count, OCE_ERROR_SHAPE,
+                "variable %d of layer \"%s\" has %lld elements, not %lld", index, variable->layer,
+                (long long)variable->count, (long long)count);
+    return oce_graph_variable(&model->graph, index, oce_model_memory(model, buffer), tensor);
+}
+
+oce_status oce_model_get(oce_model *model, int index, oce_variable_part part, float *values,
+                         int64_t count) {
+    oce_tensor tensor;
+    OCE_TRY(variable_part(model, index, part, count, &tensor));
+    return oce_tensor_read(&tensor, values);
+}
+
+oce_status oce_model_set(oce_model *model, int index, oce_variable_part part, const float *values,
+                         int64_t count) {
+    oce_tensor tensor;
+    OCE_TRY(variable_part(model, index, part, count, &tensor));
+    return oce_tensor_write(&tensor, values);
+}
+
+oce_model_state oce_model_get_state(const oce_model *model) {
+    return (oce_model_state){.step = model->step, .optimizer = model->optimizer_state};
+}
+
+void oce_model_set_state(oce_model *model, const oce_model_state *state) {
+    model->step = model->first_kept_step = state->step;
+    model->optimizer_state = state->optimizer;
+}
+
+oce_status oce_model_check_finite(oce_model *model) {
+    OCE_TRY(oce_model_require_allocated(model));
+    const oce_graph *graph = &model->graph;
+    oce_buffer *counts = oce_model_memory(model, model->counts_buffer);
+    const int total = graph->node_count + graph->slot_count;
+    oce_device_label(model->device, "finite check", 0);
+    for (int i = 0; i < graph->node_count; i++)
+        OCE_TRY(
+            oce_count_nonfinite(model->device, &graph->nodes[i].output_tensor, counts, (size_t)i));
+    for (int i = 0; i < graph->slot_count; i++) {
+        oce_tensor tensor;
+        OCE_TRY(oce_graph_variable(graph, i, oce_model_memory(model, model->parameters_buffer),
+                                   &tensor));
+        OCE_TRY(
+            oce_count_nonfinite(model->device, &tensor, counts, (size_t)(graph->node_count + i)));
+    }
+    uint32_t *bad = calloc((size_t)total, sizeof *bad);
+    OCE_REQUIRE(bad != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d counts", total);
+    oce_status status = oce_buffer_read(counts, 0, bad, (size_t)total * sizeof *bad);
+    for (int i = 0; i < graph->node_count && status == OCE_OK; i++) {
+        const oce_node *node = &graph->nodes[i];
+        for (int v = node->weights; v >= 0 && v <= node->bias && status == OCE_OK; v++)
+            if (bad[graph->node_count + v] > 0)
+                status = oce_fail(OCE_ERROR_DIVERGED, "layer \"%s\": %u of %lld %s are not finite",
+                                  node->layer->name, bad[graph->node_count + v],
+                                  (long long)graph->slots[v].variable.count,
+                                  v == node->bias ? "biases" : "weights");
+        if (status == OCE_OK && bad[i] > 0)
+            status = oce_fail(OCE_ERROR_DIVERGED, "layer \"%s\": %u of %zu outputs are not finite",
+                              node->layer->name, bad[i], oce_tensor_count(&node->output_tensor));
+    }
+    free(bad);
+    return status;
+}

@@ -1,0 +1,218 @@
+/* The training loop. */
+#include <ocelli/train.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Losses are looked at at least this often; the model keeps OCE_METRICS_KEPT of them. */
+enum { CHECK_EVERY = 100 };
+
+typedef struct loop {
+    oce_model *model;
+    const oce_dataset *dataset;
+    const oce_train_options *options;
+    oce_batches *batches;
+    int64_t batch;
+    size_t image; /* bytes */
+    int32_t *indices;
+    uint8_t *images, *labels;
+    bool has_dropout;
+    uint64_t checked; /* losses of all steps before this one are finite */
+    double started, last_log;
+    uint64_t last_log_step;
+    double loss, accuracy; /* of the last log */
+} loop;
+
+static oce_status check_fit(const oce_model *model, const oce_dataset *dataset, const char *what) {
+    const oce_network *n = oce_model_network(model);
+    OCE_REQUIRE(oce_dataset_height(dataset) == n->height &&
+                    oce_dataset_width(dataset) == n->width &&
+                    oce_dataset_channels(dataset) == n->channels &&
+                    oce_dataset_classes(dataset) <= oce_model_classes(model),
+                OCE_ERROR_SHAPE,
+                "%s has images of %lld x %lld x %lld in %lld classes, network \"%s\" takes %lld x "
+                "%lld x %lld in %lld",
+                what, (long long)oce_dataset_height(dataset), (long long)oce_dataset_width(dataset),
+                (long long)oce_dataset_channels(dataset), (long long)oce_dataset_classes(dataset),
+                n->name, (long long)n->height, (long long)n->width, (long long)n->channels,
+                (long long)oce_model_classes(model));
+    return OCE_OK;
+}
+
+static oce_status check_options(const oce_model *model, const oce_dataset *dataset,
+                                const oce_train_options *options) {
+    OCE_REQUIRE(options->log_every >= 1, OCE_ERROR_INVALID_ARGUMENT,
+                "log_every %lld is not 1 or more", (long long)options->log_every);
+    OCE_REQUIRE(options->validate_every >= 0 &&
+                    (options->validate_every == 0 || options->validation != NULL),
+                OCE_ERROR_INVALID_ARGUMENT, "validate_every %lld without a validation set",
+                (long long)options->validate_every);
+    OCE_REQUIRE(options->learning_rate.kind == OCE_SCHEDULE_CONSTANT ||
+                    options->learning_rate.period >= 1,
+                OCE_ERROR_INVALID_ARGUMENT, "a learning-rate period of %lld steps",
+                (long long)options->learning_rate.period);
+    OCE_TRY(check_fit(model, dataset, "the training set"));
+    return options->validation != NULL ? check_fit(model, options->validation, "the validation set")
+                                       : OCE_OK;
+}
+
+static bool drops_out(const oce_model *model) {
+    const oce_network *network = oce_model_network(model);
+    const float replaced = oce_model_get_options(model)->keep_prob;
+    for (int i = 0; i < network->layer_count; i++) {
+        const oce_layer *layer = &network->layers[i];
+        if (layer->kind == OCE_LAYER_DROPOUT && (replaced > 0 ? replaced : layer->keep_prob) < 1)
+            return true;
+    }
+    return false;
+}
+
+static oce_status start(loop *l) {
+    const oce_train_options *options = l->options;
+    l->batch = oce_model_get_options(l->model)->batch;
+    l->image = (size_t)(oce_dataset_height(l->dataset) * oce_dataset_width(l->dataset) *
+                        oce_dataset_channels(l->dataset));
+    l->has_dropout = drops_out(l->model) || oce_model_get_options(l->model)->augment;
+    OCE_TRY(oce_batches_create(oce_dataset_count(l->dataset), l->batch, options->shuffle,
+                               options->seed, &l->batches));
+    l->indices = malloc((size_t)l->batch * sizeof *l->indices);
+    l->images = malloc((size_t)l->batch * l->image);
+    l->labels = malloc((size_t)l->batch);
+    OCE_REQUIRE(l->indices != NULL && l->images != NULL && l->labels != NULL, OCE_ERROR_HOST_MEMORY,
+                "no memory for batches of %lld images of %zu bytes", (long long)l->batch, l->image);
+    const uint64_t step = oce_model_get_state(l->model).step;
+    l->checked = l->last_log_step = step;
+    l->started = l->last_log = oce_clock_seconds();
+    return oce_batches_seek(l->batches, step);
+}
+
+static void finish(loop *l) {
+    oce_batches_destroy(l->batches);
+    free(l->indices);
+    free(l->images);
+    free(l->labels);
+}
+
+static oce_status gather_batch(loop *l) {
+    OCE_TRY(oce_batches_next(l->batches, l->indices));
+    const uint8_t *images = oce_dataset_images(l->dataset);
+    const uint8_t *labels = oce_dataset_labels(l->dataset);
+    for (int64_t i = 0; i < l->batch; i++) {
+        const size_t example = (size_t)l->indices[i];
+        memcpy(l->images + (size_t)i * l->image, images + example * l->image, l->image);
+        l->labels[i] = labels[example];
+    }
+    return OCE_OK;
+}
+
+/* Fails if a loss between l->checked and `end` is not finite. */
+static oce_status check_losses(loop *l, uint64_t end) {
+    bool found = false;
+    uint64_t step = 0;
+    OCE_TRY(oce_model_find_nonfinite(l->model, l->checked, end, &found, &step));
+    l->checked = end;
+    if (!found)
+        return OCE_OK;
+    oce_status status = oce_model_check_finite(l->model);
+    if (status == OCE_OK)
+        status = oce_fail(OCE_ERROR_DIVERGED, "all parameters are finite again");
+    return status == OCE_ERROR_DIVERGED
+               ? oce_fail_prefix(status, "the loss of step %llu is not finite",
+                                 (unsigned long long)step)
+               : status;
+}
+
+static bool emit(loop *l, oce_train_event_kind kind, uint64_t step, double loss, double accuracy) {
+    if (l->options->callback == NULL)
+        return true;
+    const double now = oce_clock_seconds();
+    const double elapsed = now - l->last_log;
+    const double images = (double)(step - l->last_log_step) * (double)l->batch;
+    const oce_train_event event = {
+        .kind = kind,
+        .step = step,
+        .steps = l->options->steps,
+        .loss = loss,
+        .accuracy = accuracy,
+        .seconds = now - l->started,
+        .images_per_second = elapsed > 0 ? images / elapsed : 0,
+        .learning_rate = oce_schedule_rate(&l->options->learning_rate, step),
+    };
+    return l->options->callback(l->options->context, &event);
+}
+
+/* Takes the metrics of the batch in l->images, which is that of step `step`; without dropout they
+ * come with the step itself. */
+static oce_status log_step(loop *l, uint64_t step, bool *go_on) {
+    oce_metrics metrics;
+    if (l->has_dropout)
+        OCE_TRY(oce_model_evaluate(l->model, l->images, l->labels, l->batch, &metrics, NULL));
+    else
+        OCE_TRY(oce_model_step_metrics(l->model, step, &metrics));
+    if (!isfinite(metrics.loss)) {
+        const oce_status status = oce_model_check_finite(l->model);
+        return status == OCE_OK ? oce_fail(OCE_ERROR_DIVERGED, "the loss of step %llu is %g",
+                                           (unsigned long long)step, metrics.loss)
+                                : oce_fail_prefix(status, "the loss of step %llu is %g",
+                                                  (unsigned long long)step, metrics.loss);
+    }
+    l->loss = metrics.loss;
+    l->accuracy = metrics.accuracy;
+    *go_on = emit(l, OCE_TRAIN_LOG, step, metrics.loss, metrics.accuracy) && *go_on;
+    l->last_log = oce_clock_seconds();
+    l->last_log_step = step;
+    return OCE_OK;
+}
+
+static oce_status validate(loop *l, uint64_t step, bool *go_on) {
+    const oce_dataset *set = l->options->validation;
+    const double before = oce_clock_seconds();
+    oce_metrics metrics;
+    OCE_TRY(oce_model_evaluate(l->model, oce_dataset_images(set), oce_dataset_labels(set),
+                               oce_dataset_count(set), &metrics, NULL));
+    *go_on = emit(l, OCE_TRAIN_VALIDATION, step, metrics.loss, metrics.accuracy) && *go_on;
+    l->last_log += oce_clock_seconds() - before; /* not counted as training time */
+    return OCE_OK;
+}
+
+static bool is_due(uint64_t step, int64_t every) {
+    return every > 0 && step % (uint64_t)every == 0;
+}
+
+static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
+    const oce_train_options *options = l->options;
+    const bool logs = is_due(step, options->log_every);
+    OCE_TRY(gather_batch(l));
+    if (is_due(step, options->validate_every))
+        OCE_TRY(validate(l, step, go_on));
+    if (logs && l->has_dropout)
+        OCE_TRY(log_step(l, step, go_on));
+    OCE_TRY(oce_model_train_step(l->model, l->images, l->labels,
+                                 oce_schedule_rate(&options->learning_rate, step)));
+    if (logs && !l->has_dropout)
+        OCE_TRY(log_step(l, step, go_on));
+    if (step + 1 - l->checked >= CHECK_EVERY || logs || step + 1 == options->steps)
+        OCE_TRY(check_losses(l, step + 1));
+    *go_on = emit(l, OCE_TRAIN_STEP, step, l->loss, l->accuracy) && *go_on;
+    return OCE_OK;
+}
+
+oce_status oce_train(oce_model *model, const oce_dataset *dataset,
+                     const oce_train_options *options) {
+    OCE_TRY(check_options(model, dataset, options));
+    loop l = {.model = model, .dataset = dataset, .options = options};
+    oce_status status = start(&l);
+    bool go_on = true;
+    for (uint64_t step = l.checked; step < options->steps && status == OCE_OK; step++) {
+        status = train_step(&l, step, &go_on);
+        if (status == OCE_OK && !go_on && step + 1 < options->steps)
+            status = oce_fail(OCE_ERROR_INTERRUPTED, "stopped after %llu of %llu steps",
+                              (unsigned long long)(step + 1), (unsigned long long)options->steps);
+    }
+    finish(&l);
+    return status;
+}
