@@ -30,8 +30,11 @@ static oce_status set_args(const oce_kernel *kernel, const oce_arg *args, int co
         const oce_arg *arg = &args[i];
         const bool has_memory = arg->kind == OCE_ARG_TENSOR || arg->kind == OCE_ARG_BUFFER;
         if (has_memory) {
-            const cl_mem memory =
-                arg->value.tensor.buffer != NULL ? arg->value.tensor.buffer->memory : NULL;
+            const oce_buffer *buffer = arg->value.tensor.buffer;
+            OCE_REQUIRE(buffer == NULL || buffer->device == kernel->device,
+                        OCE_ERROR_INVALID_ARGUMENT,
+                        "kernel %s: argument %d is a buffer of another device", kernel->name, i);
+            const cl_mem memory = buffer != NULL ? buffer->memory : NULL;
             OCE_TRY(set_arg(kernel, index++, sizeof memory, memory != NULL ? &memory : NULL));
         }
         switch (arg->kind) {

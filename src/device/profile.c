@@ -30,8 +30,7 @@ int oce_profile_entry_index(oce_profile *profile, const char *kernel) {
 
 static oce_status read_pending(oce_device *device) {
     oce_profile *profile = &device->profile;
-    if (profile->pending_count > 0)
-        OCE_TRY(oce_device_finish(device));
+    const oce_status status = profile->pending_count > 0 ? oce_device_finish(device) : OCE_OK;
     for (int i = 0; i < profile->pending_count; i++) {
         const oce_profile_event *pending = &profile->pending[i];
         cl_ulong start = 0, end = 0;
@@ -46,8 +45,8 @@ static oce_status read_pending(oce_device *device) {
             entry->seconds += 1e-9 * (double)(end - start);
         entry->launches++;
     }
-    profile->pending_count = 0;
-    return OCE_OK;
+    profile->pending_count = 0; /* also after a failure: more events are to come */
+    return status;
 }
 
 oce_status oce_profile_add(oce_device *device, cl_event event, int entry) {

@@ -1,13 +1,16 @@
 /* Building programs: sources by name, one build per set of options, readable errors. */
+#include "device/cache.h"
 #include "device/embedded.h"
 #include "device/internal.h"
 
-#include <stdarg.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char common_file[] = "common.cl.h";
+enum { LARGEST_KERNEL_FILE = 1 << 24 };
 
 void oce_define(oce_defines *defines, const char *name, int64_t value) {
     const size_t room = sizeof defines->text - defines->length;
@@ -29,33 +32,19 @@ static char *copy_text(const char *text) {
 /* Reads DIR/file as text; the caller frees it. */
 static oce_status read_kernel_file(const char *directory, const char *file, char **text) {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s", directory, file);
-    FILE *stream = fopen(path, "rb");
-    OCE_REQUIRE(stream != NULL, OCE_ERROR_NOT_FOUND,
-                "kernel file %s (OCELLI_KERNELS) cannot be opened", path);
-    size_t length = 0, capacity = 0;
-    char *buffer = NULL;
-    for (;;) {
-        if (length + 1 >= capacity) {
-            char *bigger = realloc(buffer, capacity + 65536);
-            if (bigger == NULL)
-                break;
-            buffer = bigger;
-            capacity += 65536;
-        }
-        const size_t got = fread(buffer + length, 1, capacity - length - 1, stream);
-        if (got == 0)
-            break;
-        length += got;
+    const int length = snprintf(path, sizeof path, "%s/%s", directory, file);
+    OCE_REQUIRE(length > 0 && (size_t)length < sizeof path, OCE_ERROR_INVALID_ARGUMENT,
+                "OCELLI_KERNELS: the path of %s is longer than %zu characters", file,
+                sizeof path - 1);
+    oce_bytes bytes = {0};
+    const oce_status status = oce_file_read(path, LARGEST_KERNEL_FILE, &bytes);
+    if (status != OCE_OK) {
+        oce_bytes_finish(&bytes);
+        return oce_fail_prefix(status, "kernel file (OCELLI_KERNELS)");
     }
-    const bool failed = buffer == NULL || ferror(stream);
-    fclose(stream);
-    if (failed) {
-        free(buffer);
-        return oce_fail(OCE_ERROR_IO, "kernel file %s cannot be read", path);
-    }
-    buffer[length] = '\0';
-    *text = buffer;
+    *text = copy_text(oce_bytes_string(&bytes));
+    oce_bytes_finish(&bytes);
+    OCE_REQUIRE(*text != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel file %s", path);
     return OCE_OK;
 }
 
@@ -96,27 +85,83 @@ static oce_status build_failed(const oce_device *device, cl_program program, cl_
                     options, device->entry->info.name, oce_opencl_error(code), (int)code, line);
 }
 
+/* Builds `program`, which is released if that fails. */
+static oce_status build(const oce_device *device, cl_program program, const char *file,
+                        const char *options, cl_program *result) {
+    const cl_int code = clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
+    if (code != CL_SUCCESS) {
+        const oce_status status = build_failed(device, program, code, file, options);
+        clReleaseProgram(program);
+        return status;
+    }
+    *result = program;
+    return OCE_OK;
+}
+
+static oce_status build_binary(const oce_device *device, const oce_bytes *binary, const char *file,
+                               const char *options, cl_program *result) {
+    cl_int code = CL_SUCCESS, binary_code = CL_SUCCESS;
+    const unsigned char *data = binary->data;
+    cl_program program = clCreateProgramWithBinary(device->context, 1, &device->entry->id,
+                                                   &binary->size, &data, &binary_code, &code);
+    if (code == CL_SUCCESS && binary_code != CL_SUCCESS) {
+        clReleaseProgram(program);
+        code = binary_code;
+    }
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "creating program %s from a cached binary", file);
+    return build(device, program, file, options, result);
+}
+
+static void store_binary(cl_program program, const oce_bytes *key) {
+    size_t size = 0; /* the program has one device */
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) !=
+            CL_SUCCESS ||
+        size == 0)
+        return;
+    unsigned char *binary = malloc(size);
+    if (binary != NULL &&
+        clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
+        oce_cache_store(key, binary, size);
+    free(binary);
+}
+
+/* Builds from the cache if the binary is there and the driver takes it, else from the sources. */
+static oce_status build_sources(const oce_device *device, const char *const *sources, int count,
+                                const char *file, const char *options, cl_program *result) {
+    const oce_device_info *info = &device->entry->info;
+    const char *platform_version = device->list->platforms[info->platform].version;
+    oce_bytes key = {0}, binary = {0};
+    if (oce_cache_is_wanted(info, platform_version))
+        oce_cache_key(info, platform_version, options, sources, count, &key);
+    const bool is_cached = oce_cache_load(&key, &binary) &&
+                           build_binary(device, &binary, file, options, result) == OCE_OK;
+    oce_status status = OCE_OK;
+    if (!is_cached) {
+        cl_int code = CL_SUCCESS;
+        cl_program program = clCreateProgramWithSource(device->context, (cl_uint)count,
+                                                       (const char **)sources, NULL, &code);
+        status = code == CL_SUCCESS ? build(device, program, file, options, result)
+                                    : oce_opencl_fail(code, "creating program %s", file);
+        if (status == OCE_OK)
+            store_binary(*result, &key);
+    }
+    oce_bytes_finish(&binary);
+    oce_bytes_finish(&key);
+    return status;
+}
+
 static oce_status build_program(const oce_device *device, const char *file, const char *options,
                                 cl_program *result) {
-    char *common = NULL, *text = NULL;
+    char *common = NULL, *text = NULL, line[128];
     oce_status status = kernel_source(common_file, &common);
     if (status == OCE_OK)
         status = kernel_source(file, &text);
     if (status == OCE_OK) {
-        cl_int code = CL_SUCCESS;
-        const char *sources[] = {common, text};
-        cl_program program = clCreateProgramWithSource(device->context, 2, sources, NULL, &code);
-        if (code != CL_SUCCESS) {
-            status = oce_opencl_fail(code, "creating program %s", file);
-        } else {
-            code = clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
-            if (code != CL_SUCCESS) {
-                status = build_failed(device, program, code, file, options);
-                clReleaseProgram(program);
-            } else {
-                *result = program;
-            }
-        }
+        /* the compiler's messages then have the lines of the files */
+        snprintf(line, sizeof line, "\n#line 1 \"%.100s\"\n", file);
+        const char *const sources[] = {"#line 1 \"common.cl.h\"\n", common, line, text};
+        status = build_sources(device, sources, OCE_COUNT(sources), file, options, result);
     }
     free(common);
     free(text);

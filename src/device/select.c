@@ -26,12 +26,6 @@ static int class_rank(const oce_device_info *info) {
     return 4;
 }
 
-static const char *class_reason(const oce_device_info *info) {
-    static const char *const reasons[] = {"discrete GPU", "integrated GPU", "CPU", "accelerator",
-                                          "the only kind there is"};
-    return reasons[class_rank(info)];
-}
-
 static double speed(const oce_device_info *info) {
     return (double)info->compute_units * (info->clock_mhz > 0 ? info->clock_mhz : 1) *
            (info->vector_width > 0 ? info->vector_width : 1);
@@ -105,8 +99,37 @@ static void list_candidates(const oce_device_list *list, const entry_match *matc
     }
 }
 
+/* Why the chosen device came before the others that fit its entry. */
+static const char *reason_of(const oce_device_list *list, const entry_match *match,
+                             const oce_device_info *chosen) {
+    static const char *const reasons[][2] = {
+        {"a discrete GPU", "the fastest discrete GPU by units x clock x vector width"},
+        {"an integrated GPU; no discrete GPU is usable",
+         "the fastest integrated GPU by units x clock x vector width; no discrete GPU is usable"},
+        {"a CPU; no GPU is usable",
+         "the fastest CPU by units x clock x vector width; no GPU is usable"},
+        {"an accelerator; no GPU or CPU is usable",
+         "the fastest accelerator by units x clock x vector width; no GPU or CPU is usable"},
+        {"the only device that is usable", "the fastest by units x clock x vector width"}};
+    int rivals = 0;
+    for (int i = 0; i < list->device_count; i++) {
+        const oce_device_info *info = &list->devices[i].info;
+        if (info != chosen && info->problem == NULL && fits(match, info) &&
+            class_rank(info) == class_rank(chosen))
+            rivals++;
+    }
+    if (!match->is_class)
+        return match->platform >= 0 ? "the device with these indices"
+                                    : "the only usable device with this name";
+    if (!match->any_type && chosen->type != OCE_DEVICE_GPU)
+        return rivals > 0 ? "the fastest of this type by units x clock x vector width"
+                          : "the only usable device of this type";
+    return reasons[class_rank(chosen)][rivals > 0];
+}
+
 /* Finds what one entry of the list means; *index stays -1 if it fits nothing usable. */
-static oce_status select_entry(const oce_device_list *list, const char *entry, int *index) {
+static oce_status select_entry(const oce_device_list *list, const char *entry, int *index,
+                               const char **reason) {
     const entry_match match = parse_entry(entry);
     int fitting = 0;
     for (int i = 0; i < list->device_count; i++) {
@@ -123,6 +146,8 @@ static oce_status select_entry(const oce_device_list *list, const char *entry, i
         return oce_fail(OCE_ERROR_AMBIGUOUS_DEVICE, "device \"%s\" fits %d devices: %s", entry,
                         fitting, candidates);
     }
+    if (*index >= 0)
+        *reason = reason_of(list, &match, &list->devices[*index].info);
     return OCE_OK;
 }
 
@@ -146,30 +171,40 @@ static const char *default_selector(const char *selector) {
     return selector != NULL && selector[0] != '\0' ? selector : "auto";
 }
 
+enum { ENTRY_BYTES = 256 };
+
+/* Takes the next entry off *rest, without the blanks around it; *rest is NULL after the last. */
+static oce_status next_entry(const char *selector, const char **rest, char entry[ENTRY_BYTES]) {
+    const size_t length = strcspn(*rest, ",");
+    const char *start = *rest + strspn(*rest, " ");
+    const char *end = *rest + length;
+    while (end > start && end[-1] == ' ')
+        end--;
+    OCE_REQUIRE(start < end, OCE_ERROR_INVALID_ARGUMENT,
+                "device selector \"%s\" has an empty entry", selector);
+    OCE_REQUIRE(end - start < ENTRY_BYTES, OCE_ERROR_INVALID_ARGUMENT,
+                "device selector: an entry of %d characters is too long (at most %d)",
+                (int)(end - start), ENTRY_BYTES - 1);
+    snprintf(entry, ENTRY_BYTES, "%.*s", (int)(end - start), start);
+    *rest = (*rest)[length] == ',' ? *rest + length + 1 : NULL;
+    return OCE_OK;
+}
+
 oce_status oce_device_list_select(const oce_device_list *list, const char *selector, int *index,
                                   const char **reason) {
+    char entry[ENTRY_BYTES];
+    const char *why = NULL;
     selector = default_selector(selector);
     *index = -1;
-    for (const char *start = selector; *index < 0;) {
-        char entry[256];
-        const size_t length = strcspn(start, ",");
-        OCE_REQUIRE(length < sizeof entry, OCE_ERROR_INVALID_ARGUMENT,
-                    "device selector: an entry of %zu characters is too long (at most %zu)", length,
-                    sizeof entry - 1);
-        snprintf(entry, sizeof entry, "%.*s", (int)length, start);
-        const char *trimmed = entry + strspn(entry, " ");
-        for (size_t end = strlen(entry); end > 0 && entry[end - 1] == ' '; end--)
-            entry[end - 1] = '\0';
-        OCE_REQUIRE(trimmed[0] != '\0', OCE_ERROR_INVALID_ARGUMENT,
-                    "device selector \"%s\" has an empty entry", selector);
-        OCE_TRY(select_entry(list, trimmed, index));
-        if (start[length] == '\0')
-            break;
-        start += length + 1;
+    for (const char *rest = selector; rest != NULL;) /* wrong even where it would not be reached */
+        OCE_TRY(next_entry(selector, &rest, entry));
+    for (const char *rest = selector; rest != NULL && *index < 0;) {
+        OCE_TRY(next_entry(selector, &rest, entry));
+        OCE_TRY(select_entry(list, entry, index, &why));
     }
     if (*index < 0)
         return no_device(list, selector);
     if (reason != NULL)
-        *reason = class_reason(&list->devices[*index].info);
+        *reason = why;
     return OCE_OK;
 }

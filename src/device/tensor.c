@@ -30,8 +30,11 @@ oce_status oce_tensor_elements(const int64_t dim[4], const oce_halo *halo, size_
         const int64_t padded[4] = {dim[0], dim[1] + halo->top + halo->bottom,
                                    dim[2] + halo->left + halo->right, dim[3]};
         size_t bytes = 0;
-        fits = oce_size_product(padded, 4, &count) && oce_size_mul(count, sizeof(float), &bytes) &&
-               bytes <= (size_t)INT64_MAX;
+        int64_t full[4]; /* strides must fit even where an extent of 0 makes the tensor empty */
+        for (int i = 0; i < 4; i++)
+            full[i] = padded[i] > 0 ? padded[i] : 1;
+        fits = oce_size_product(full, 4, &count) && oce_size_mul(count, sizeof(float), &bytes) &&
+               bytes <= (size_t)INT64_MAX && oce_size_product(padded, 4, &count);
     }
     OCE_REQUIRE(fits, OCE_ERROR_OVERFLOW, "a tensor of " DIM_FORMAT " is too large", DIM_ARGS(dim));
     *elements = count;
