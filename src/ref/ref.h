@@ -84,8 +84,8 @@ void oce_ref_convert_bytes(size_t count, const uint8_t *bytes, float scale, floa
  * layer, OCE_RANDOM_WEIGHTS}, key {seed mod 2^32, seed / 2^32}) for each pair (w0, w1), then (w2,
  * w3), called (a, b): u = max((a >> 8) * 2^-24, 1e-7f);  v = 2 * pi * ((b >> 8) * 2^-24);  r =
  * sqrt(-2 * ln u) z = r * sin v, then z = r * cos v Evaluated in double and rounded once. A float32
- * kernel agrees to its own rounding, save for the rare z (about one in a million) so near 2 that
- * only rounding decides whether it is redrawn.
+ * kernel agrees to its own rounding, save for the rare z so near 2 that only rounding decides
+ * whether it is redrawn.
  */
 void oce_ref_truncated_normal(uint64_t seed, uint32_t layer, float stddev, size_t count, float *y);
 
