@@ -88,8 +88,11 @@ OCE_API void oce_model_buffer(const oce_model *model, int index, oce_buffer_info
 /** Bytes of all buffers. */
 OCE_API size_t oce_model_bytes(const oce_model *model);
 
+/** Whether the plan fits the device. Errors: OCE_ERROR_DEVICE_MEMORY, as oce_model_allocate. */
+OCE_API oce_status oce_model_check_memory(const oce_model *model);
+
 /** The smallest number of micro-batches, a divisor of `options->batch`, whose plan fits the device;
- * 0 if none does. Errors: those of oce_model_create. */
+ * the whole batch (parts of one image) if none does. Errors: those of oce_model_create. */
 OCE_API oce_status oce_model_fit(oce_device *device, const oce_network *network,
                                  const oce_model_options *options, int64_t *micro_batches);
 

@@ -33,12 +33,34 @@ typedef struct oce_schedule {
 /** The learning rate of step `step` (0-based). A pure function: resuming needs no state. */
 OCE_API float oce_schedule_rate(const oce_schedule *schedule, uint64_t step);
 
+/* ---- Recipes ------------------------------------------------------------------------------- */
+
+/** How the tutorial trains a network. */
+typedef struct oce_recipe {
+    const oce_network *network;
+    uint64_t steps;
+    int64_t batch;
+    oce_optimizer_kind optimizer;
+    float learning_rate;
+    oce_shuffle shuffle;
+    float input_scale;      /**< of pixel bytes */
+    int estimate_batches;   /**< random test batches of its accuracy estimate; 0: it makes none */
+    int64_t estimate_batch; /**< images of each */
+} oce_recipe;
+
+/** The recipe of "mnist" or "cifar10". Errors: OCE_ERROR_NOT_FOUND for another name. */
+OCE_API oce_status oce_recipe_get(const char *name, oce_recipe *recipe);
+
+/** Model options for training as the recipe says. */
+OCE_API oce_model_options oce_recipe_model_options(const oce_recipe *recipe, uint64_t seed);
+
 /* ---- Training ------------------------------------------------------------------------------ */
 
 typedef enum oce_train_event_kind {
-    OCE_TRAIN_STEP,      /**< a step was enqueued; loss and accuracy are those of the last log */
-    OCE_TRAIN_LOG,       /**< loss and accuracy on the coming batch, before its update */
-    OCE_TRAIN_VALIDATION /**< loss and accuracy on the validation set, before the step's update */
+    OCE_TRAIN_STEP,       /**< a step was enqueued; loss and accuracy are those of the last log */
+    OCE_TRAIN_LOG,        /**< loss and accuracy on the coming batch, before its update */
+    OCE_TRAIN_VALIDATION, /**< loss and accuracy on the validation set, before the step's update */
+    OCE_TRAIN_TEST        /**< the same on the test set */
 } oce_train_event_kind;
 
 typedef struct oce_train_event {
@@ -62,9 +84,14 @@ typedef struct oce_train_options {
     int64_t log_every;             /**< steps; at least 1 */
     const oce_dataset *validation; /**< NULL: none */
     int64_t validate_every;        /**< steps; 0: never */
+    const oce_dataset *test;       /**< NULL: none */
+    int64_t test_every;            /**< steps; 0: never */
     oce_train_callback callback;   /**< NULL: none */
     void *context;                 /**< for the callback */
 } oce_train_options;
+
+/** Training options as the recipe says, logging every 100 steps, without callback. */
+OCE_API oce_train_options oce_recipe_train_options(const oce_recipe *recipe, uint64_t seed);
 
 /**
  * Trains `model` on `dataset` from the model's present step on. Batch number t is a function of

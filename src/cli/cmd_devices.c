@@ -41,26 +41,29 @@ static choice choose(const oce_device_list *list, const char *selector) {
 }
 
 static void print_platforms(const oce_device_list *list) {
-    cli_table *table = cli_table_create(">P<platform<vendor<version<devices");
+    cli_table *table = cli_table_create("<P<platform<vendor<version>devices");
     for (int i = 0; i < oce_device_list_platforms(list); i++) {
         const oce_platform_info *info = oce_device_list_platform(list, i);
+        const char *details = strstr(info->version, "  "); /* PoCL's build options */
+        const size_t length =
+            details != NULL ? (size_t)(details - info->version) : strlen(info->version);
         cli_table_cell(table, "%d", i);
         cli_table_cell(table, "%s", info->name);
         cli_table_cell(table, "%s", info->vendor);
-        cli_table_cell(table, "%s", info->version);
-        if (info->problem != NULL)
-            cli_table_cell(table, "none: %s", info->problem);
-        else
-            cli_table_cell(table, "%d", info->devices);
+        cli_table_cell(table, "%.*s", (int)length, info->version);
+        cli_table_cell(table, "%d", info->devices);
     }
     cli_table_print(table, stdout, 0);
     cli_table_destroy(table);
+    for (int i = 0; i < oce_device_list_platforms(list); i++)
+        if (oce_device_list_platform(list, i)->problem != NULL)
+            printf("! platform %d: %s\n", i, oce_device_list_platform(list, i)->problem);
 }
 
 static void print_devices(const oce_device_list *list, const oce_device_info *picked) {
     char text[32];
-    cli_table *table = cli_table_create("< <selector<type<name<driver>units>memory>largest buffer>"
-                                        "local memory<kind<platform");
+    cli_table *table = cli_table_create("< <selector<type<name<driver>units>memory>"
+                                        "largest allocation>local memory<kind");
     for (int i = 0; i < oce_device_list_count(list); i++) {
         const oce_device_info *info = oce_device_list_get(list, i);
         cli_table_cell(table, "%s", info == picked ? "*" : info->problem != NULL ? "!" : "");
@@ -72,8 +75,7 @@ static void print_devices(const oce_device_list *list, const oce_device_info *pi
         cli_table_cell(table, "%s", cli_format_bytes(info->memory_bytes, text, sizeof text));
         cli_table_cell(table, "%s", cli_format_bytes(info->largest_allocation, text, sizeof text));
         cli_table_cell(table, "%s", cli_format_bytes(info->local_memory_bytes, text, sizeof text));
-        cli_table_cell(table, "%s", info->local_memory_is_real ? "dedicated" : "in main memory");
-        cli_table_cell(table, "%s", info->platform_name);
+        cli_table_cell(table, "%s", info->local_memory_is_real ? "dedicated" : "plain memory");
     }
     cli_table_print(table, stdout, 0);
     cli_table_destroy(table);
@@ -119,7 +121,7 @@ static void print_text(const oce_device_list *list, const choice *picked, bool v
     for (int i = 0; i < oce_device_list_count(list); i++) {
         const oce_device_info *info = oce_device_list_get(list, i);
         if (info->problem != NULL)
-            printf("! %s cannot be used: %s\n", info->selector, info->problem);
+            printf("! device %s cannot be used: %s\n", info->selector, info->problem);
     }
     if (verbose)
         print_details(list);
@@ -229,8 +231,9 @@ const cli_verb cli_verb_devices = {
     .name = "devices",
     .summary = "lists every OpenCL platform and device, and which one would be used",
     .description = "Lists every OpenCL platform and device, which of them the selector picks (*), "
-                   "and for each that cannot be used (!) the reason. The column \"selector\" is "
-                   "what --device takes.\n\n"
+                   "and for each platform or device that cannot be used (!) the reason. The column "
+                   "\"selector\" is what --device takes; \"kind\" says whether local memory is "
+                   "dedicated hardware or a part of plain memory.\n\n"
                    "The exit code is 1 if nothing usable fits the selector, also when no OpenCL "
                    "driver is installed; the error then says what to install.",
     .options = options,

@@ -11,6 +11,8 @@
 #endif
 
 static const cli_verb *const verbs[] = {
+    &cli_verb_train,
+    &cli_verb_info,
     &cli_verb_devices,
 };
 

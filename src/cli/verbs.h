@@ -5,5 +5,7 @@
 #include "cli/options.h"
 
 extern const cli_verb cli_verb_devices;
+extern const cli_verb cli_verb_info;
+extern const cli_verb cli_verb_train;
 
 #endif

@@ -148,22 +148,22 @@ oce_status oce_model_allocate(oce_model *model) {
     return status;
 }
 
+oce_status oce_model_check_memory(const oce_model *model) {
+    return oce_memory_check(&model->memory, model->device);
+}
+
 oce_status oce_model_fit(oce_device *device, const oce_network *network,
                          const oce_model_options *options, int64_t *micro_batches) {
-    *micro_batches = 0;
     oce_model_options candidate = *options;
-    for (candidate.micro_batches = 1; candidate.micro_batches <= options->batch;
-         candidate.micro_batches++) {
-        if (options->batch % candidate.micro_batches != 0)
+    oce_status status = OCE_ERROR_DEVICE_MEMORY;
+    for (int64_t parts = 1; parts <= options->batch && status != OCE_OK; parts++) {
+        if (options->batch % parts != 0)
             continue;
         oce_model *model = NULL;
+        candidate.micro_batches = *micro_batches = parts;
         OCE_TRY(oce_model_create(device, network, &candidate, &model));
-        const oce_status status = oce_memory_check(&model->memory, device);
+        status = oce_model_check_memory(model);
         oce_model_destroy(model);
-        if (status == OCE_OK) {
-            *micro_batches = candidate.micro_batches;
-            return OCE_OK;
-        }
     }
     return OCE_OK;
 }

@@ -47,17 +47,19 @@ static oce_status check_options(const oce_model *model, const oce_dataset *datas
                                 const oce_train_options *options) {
     OCE_REQUIRE(options->log_every >= 1, OCE_ERROR_INVALID_ARGUMENT,
                 "log_every %lld is not 1 or more", (long long)options->log_every);
-    OCE_REQUIRE(options->validate_every >= 0 &&
-                    (options->validate_every == 0 || options->validation != NULL),
+    OCE_REQUIRE(options->validate_every <= 0 || options->validation != NULL,
                 OCE_ERROR_INVALID_ARGUMENT, "validate_every %lld without a validation set",
                 (long long)options->validate_every);
+    OCE_REQUIRE(options->test_every <= 0 || options->test != NULL, OCE_ERROR_INVALID_ARGUMENT,
+                "test_every %lld without a test set", (long long)options->test_every);
     OCE_REQUIRE(options->learning_rate.kind == OCE_SCHEDULE_CONSTANT ||
                     options->learning_rate.period >= 1,
                 OCE_ERROR_INVALID_ARGUMENT, "a learning-rate period of %lld steps",
                 (long long)options->learning_rate.period);
     OCE_TRY(check_fit(model, dataset, "the training set"));
-    return options->validation != NULL ? check_fit(model, options->validation, "the validation set")
-                                       : OCE_OK;
+    if (options->validation != NULL)
+        OCE_TRY(check_fit(model, options->validation, "the validation set"));
+    return options->test != NULL ? check_fit(model, options->test, "the test set") : OCE_OK;
 }
 
 static bool drops_out(const oce_model *model) {
@@ -168,13 +170,13 @@ static oce_status log_step(loop *l, uint64_t step, bool *go_on) {
     return OCE_OK;
 }
 
-static oce_status validate(loop *l, uint64_t step, bool *go_on) {
-    const oce_dataset *set = l->options->validation;
+static oce_status evaluate(loop *l, uint64_t step, oce_train_event_kind kind,
+                           const oce_dataset *set, bool *go_on) {
     const double before = oce_clock_seconds();
     oce_metrics metrics;
     OCE_TRY(oce_model_evaluate(l->model, oce_dataset_images(set), oce_dataset_labels(set),
                                oce_dataset_count(set), &metrics, NULL));
-    *go_on = emit(l, OCE_TRAIN_VALIDATION, step, metrics.loss, metrics.accuracy) && *go_on;
+    *go_on = emit(l, kind, step, metrics.loss, metrics.accuracy) && *go_on;
     l->last_log += oce_clock_seconds() - before; /* not counted as training time */
     return OCE_OK;
 }
@@ -188,7 +190,9 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
     const bool logs = is_due(step, options->log_every);
     OCE_TRY(gather_batch(l));
     if (is_due(step, options->validate_every))
-        OCE_TRY(validate(l, step, go_on));
+        OCE_TRY(evaluate(l, step, OCE_TRAIN_VALIDATION, options->validation, go_on));
+    if (is_due(step, options->test_every))
+        OCE_TRY(evaluate(l, step, OCE_TRAIN_TEST, options->test, go_on));
     if (logs && l->has_dropout)
         OCE_TRY(log_step(l, step, go_on));
     OCE_TRY(oce_model_train_step(l->model, l->images, l->labels,

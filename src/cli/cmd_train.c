@@ -1,0 +1,224 @@
+/* ocelli train: trains a network, reports as it goes, and tests the result. */
+#include "cli/open_device.h"
+#include "cli/progress.h"
+#include "cli/report.h"
+#include "cli/train_options.h"
+#include "cli/verbs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+/* What a shell reports for a command that Ctrl-C ended. */
+enum { CLI_INTERRUPTED = 130 };
+
+static volatile sig_atomic_t stop_asked;
+
+/* The second Ctrl-C ends the command at once. */
+static void ask_to_stop(int signal_number) {
+    stop_asked = 1;
+    signal(signal_number, SIG_DFL);
+}
+
+typedef struct session {
+    const cli_call *call;
+    const cli_train_values *given;
+    oce_recipe recipe;
+    FILE *log; /* NULL: none */
+    bool log_failed;
+    cli_progress progress;
+} session;
+
+static void write_log(session *s, const char *line) {
+    if (s->log == NULL)
+        return;
+    if (fputs(line, s->log) < 0 || fflush(s->log) != 0)
+        s->log_failed = true;
+}
+
+static void log_event(session *s, const oce_train_event *event) {
+    char line[320];
+    static const char *const kinds[] = {
+        [OCE_TRAIN_LOG] = "", [OCE_TRAIN_VALIDATION] = "validation_", [OCE_TRAIN_TEST] = "test_"};
+    const char *of = kinds[event->kind];
+    snprintf(line, sizeof line,
+             "{\"step\": %llu, \"%sloss\": %.9g, \"%saccuracy\": %.9g, \"seconds\": %.3f, "
+             "\"images_per_second\": %.1f}\n",
+             (unsigned long long)event->step, of, event->loss, of, event->accuracy, event->seconds,
+             event->images_per_second);
+    write_log(s, line);
+}
+
+static void print_event(const session *s, const oce_train_event *event) {
+    if (s->given->quiet)
+        return;
+    static const char *const kinds[] = {
+        [OCE_TRAIN_LOG] = "", [OCE_TRAIN_VALIDATION] = "validation ", [OCE_TRAIN_TEST] = "test "};
+    cli_progress_line(stdout, "step %llu, %saccuracy %.4f, %sloss %.6g",
+                      (unsigned long long)event->step, kinds[event->kind], event->accuracy,
+                      kinds[event->kind], event->loss);
+    fflush(stdout);
+}
+
+static bool on_event(void *context, const oce_train_event *event) {
+    session *s = context;
+    if (event->kind != OCE_TRAIN_STEP) {
+        print_event(s, event);
+        log_event(s, event);
+    } else {
+        const cli_progress_values values = {.step = (int64_t)event->step + 1,
+                                            .loss = event->loss,
+                                            .accuracy = event->accuracy,
+                                            .images_per_second = event->images_per_second};
+        cli_progress_update(&s->progress, &values);
+    }
+    return !stop_asked && !s->log_failed;
+}
+
+static oce_status train(session *s, oce_model *model, const cli_data *data,
+                        oce_train_options *options) {
+    options->validation = data->validation;
+    options->test = data->test;
+    options->callback = on_event;
+    options->context = s;
+    stop_asked = 0;
+    void (*const old_interrupt)(int) = signal(SIGINT, ask_to_stop);
+    void (*const old_terminate)(int) = signal(SIGTERM, ask_to_stop);
+    cli_progress_start(&s->progress, "step", (int64_t)options->steps, s->given->quiet);
+    const oce_status status = oce_train(model, data->train, options);
+    cli_progress_finish(&s->progress);
+    signal(SIGINT, old_interrupt);
+    signal(SIGTERM, old_terminate);
+    return status;
+}
+
+static oce_status test(session *s, oce_model *model, const oce_dataset *dataset) {
+    oce_evaluation *evaluation = NULL;
+    oce_status status = oce_evaluation_create(model, dataset, &evaluation);
+    if (status != OCE_OK)
+        return status;
+    const oce_metrics metrics = oce_evaluation_metrics(evaluation);
+    const oce_recipe *recipe = &s->recipe;
+    double estimate = NAN;
+    if (recipe->estimate_batches > 0 && recipe->estimate_batch <= metrics.images)
+        status =
+            oce_evaluation_estimate(evaluation, recipe->estimate_batches, recipe->estimate_batch,
+                                    (uint64_t)s->given->seed, &estimate);
+    if (status == OCE_OK) {
+        char line[256], estimated[64] = "";
+        if (!isnan(estimate)) {
+            printf("estimated test accuracy %.4f (mean of %d random batches of %lld)\n", estimate,
+                   recipe->estimate_batches, (long long)recipe->estimate_batch);
+            snprintf(estimated, sizeof estimated, ", \"test_accuracy_estimate\": %.9g", estimate);
+        }
+        if (recipe->estimate_batches > 0 && !s->given->quiet)
+            cli_report_classes(stdout, evaluation, dataset);
+        printf("test accuracy %.4f, test loss %.6g (%lld images%s)\n", metrics.accuracy,
+               metrics.loss, (long long)metrics.images,
+               oce_dataset_is_synthetic(dataset) ? " of the synthetic set" : "");
+        snprintf(line, sizeof line,
+                 "{\"test_accuracy\": %.9g, \"test_loss\": %.9g, \"test_images\": %lld%s}\n",
+                 metrics.accuracy, metrics.loss, (long long)metrics.images, estimated);
+        write_log(s, line);
+    }
+    oce_evaluation_destroy(evaluation);
+    return status;
+}
+
+/* Trains and tests with everything open. */
+static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
+                     oce_train_options *options) {
+    const int64_t parts = oce_model_get_options(model)->micro_batches;
+    if (!s->given->quiet && parts > 1)
+        fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
+    if (oce_model_allocate(model) != OCE_OK)
+        return cli_failure();
+    if (s->given->profile && oce_device_profile_start(device) != OCE_OK)
+        return cli_failure();
+    const oce_status status = train(s, model, data, options);
+    if (s->log_failed)
+        return cli_error("writing %s: %s", s->given->log, strerror(errno));
+    if (status == OCE_ERROR_INTERRUPTED) {
+        fprintf(stderr, "ocelli: %s\n", oce_last_error());
+        return CLI_INTERRUPTED;
+    }
+    if (status != OCE_OK || test(s, model, data->test) != OCE_OK)
+        return cli_failure();
+    if (s->log_failed)
+        return cli_error("writing %s: %s", s->given->log, strerror(errno));
+    if (s->given->profile && cli_report_profile(stdout, device) != OCE_OK)
+        return cli_failure();
+    return CLI_SUCCESS;
+}
+
+static int run_device(session *s, const cli_data *data, const oce_model_options *model_options,
+                      oce_train_options *train_options) {
+    oce_device *device = NULL;
+    oce_model *model = NULL;
+    int code = CLI_FAILURE;
+    if (cli_open_device(s->given->device, s->given->quiet, &device) != OCE_OK ||
+        cli_plan_model(device, s->recipe.network, model_options, &model) != OCE_OK)
+        cli_failure();
+    else
+        code = run_model(s, device, model, data, train_options);
+    oce_model_destroy(model);
+    oce_device_close(device);
+    return code;
+}
+
+static int run_data(session *s, const oce_model_options *model_options,
+                    oce_train_options *train_options) {
+    const char *network = s->recipe.network->name;
+    cli_data data;
+    int code = CLI_FAILURE;
+    unsigned wanted = CLI_DATA_TRAIN | CLI_DATA_TEST;
+    if (train_options->validate_every > 0)
+        wanted |= CLI_DATA_VALIDATION;
+    if (cli_data_open(network, &s->given->data, wanted, &data) != OCE_OK) {
+        cli_failure();
+    } else {
+        if (!s->given->quiet)
+            fprintf(stderr, "data: %s\n", oce_dataset_description(data.train));
+        code = run_device(s, &data, model_options, train_options);
+    }
+    cli_data_close(&data);
+    return code;
+}
+
+static int run(const cli_call *call) {
+    session s = {.call = call, .given = call->options};
+    oce_model_options model_options;
+    oce_train_options train_options;
+    static const char *const networks[] = {"mnist", "cifar10", NULL};
+    if (cli_choose(call->verb, "network", networks, call->operands[0]) < 0)
+        return CLI_USAGE;
+    if (oce_recipe_get(call->operands[0], &s.recipe) != OCE_OK)
+        return cli_failure();
+    if (!cli_train_settings(call, &s.recipe, &model_options, &train_options))
+        return CLI_USAGE;
+    if (s.given->log != NULL) {
+        s.log = fopen(s.given->log, "w");
+        if (s.log == NULL)
+            return cli_error("cannot write the log %s: %s", s.given->log, strerror(errno));
+    }
+    int code = run_data(&s, &model_options, &train_options);
+    if (s.log != NULL && fclose(s.log) != 0)
+        code = cli_error("writing %s: %s", s.given->log, strerror(errno));
+    return code;
+}
+
+const cli_verb cli_verb_train = {
+    .name = "train",
+    .operands = "mnist|cifar10",
+    .min_operands = 1,
+    .max_operands = 1,
+    .summary = "trains a classifier and tests it",
+    .description =
+        "Trains the network as the TensorFlow tutorial does, unless options say otherwise, prints "
+        "loss and accuracy as it goes, and at the end the accuracy on all test images.\n\n"
+        "Ctrl-C ends it after the current step with exit code 130; a second one at once.",
+    .options = cli_train_options,
+    .options_bytes = sizeof(cli_train_values),
+    .run = run,
+};

@@ -1,0 +1,164 @@
+#include "cli/train_options.h"
+
+#include <string.h>
+
+const char *const cli_conv_families[] = {"auto", "naive", "direct", "winograd", NULL};
+const char *const cli_gemm_families[] = {"auto", "naive", "panel", "clblast", NULL};
+
+static const char *const shuffles[] = {"epoch", "draw", "none", NULL};
+static const char *const optimizers[] = {"sgd", "momentum", "adam", "rmsprop", NULL};
+static const char *const schedules[] = {"constant", "step", "cosine", NULL};
+
+#define VALUES cli_train_values
+#define MAX_STEPS INT64_C(1000000000)
+
+const cli_option cli_train_options[] = {
+    CLI_DEVICE_OPTION(VALUES, device),
+    CLI_DATA_OPTION(VALUES, data),
+    {"train-file", "FILE", CLI_STRING(VALUES, data.train_file),
+     .help = "cifar10: train on this one file of records, gzipped or not"},
+    {"test-file", "FILE", CLI_STRING(VALUES, data.test_file),
+     .help = "cifar10: test on this one file of records, gzipped or not"},
+    {"hold-out", "N", CLI_INT(VALUES, data.hold_out), .initial = "5000", .min = 1, .max = MAX_STEPS,
+     .help = "cifar10 with --validate-every: images at the end of the training set that validate "
+             "and are not trained on"},
+    {"steps", "N", CLI_INT(VALUES, steps), .min = 0, .max = MAX_STEPS,
+     .shown_initial = "3000 for mnist, 10000 for cifar10", .help = "training steps"},
+    CLI_MODEL_OPTIONS(VALUES, model),
+    {"optimizer", NULL, CLI_CHOICE(VALUES, optimizer), .choices = optimizers,
+     .shown_initial = "adam for mnist, rmsprop for cifar10", .help = "how parameters are updated"},
+    {"learning-rate", "R", CLI_REAL(VALUES, learning_rate), .low = 0, .high = 1e6,
+     .shown_initial = "1e-4 for mnist, 1e-3 for cifar10", .help = "at step 0 of the schedule"},
+    {"schedule", NULL, CLI_CHOICE(VALUES, schedule), .choices = schedules, .initial = "constant",
+     .help = "of the learning rate: step multiplies it by --factor after every --period steps, "
+             "cosine falls to --factor of it over --period steps"},
+    {"period", "N", CLI_INT(VALUES, period), .min = 1, .max = MAX_STEPS, .shown_initial = "--steps",
+     .help = "steps of the schedule"},
+    {"factor", "F", CLI_REAL(VALUES, factor), .low = 0, .high = 1,
+     .shown_initial = "0.1 for step, 0 for cosine", .help = "of the schedule"},
+    {"warm-up", "N", CLI_INT(VALUES, warm_up), .min = 0, .max = MAX_STEPS,
+     .help = "first steps over which the learning rate rises"},
+    {"momentum", "M", CLI_REAL(VALUES, momentum), .low = 0, .high = 1,
+     .shown_initial = "0.9 for momentum, 0 for rmsprop", .help = "of momentum and rmsprop"},
+    {"beta1", "B", CLI_REAL(VALUES, beta1), .initial = "0.9", .low = 0, .high = 1,
+     .help = "of adam"},
+    {"beta2", "B", CLI_REAL(VALUES, beta2), .initial = "0.999", .low = 0, .high = 1,
+     .help = "of adam"},
+    {"decay", "D", CLI_REAL(VALUES, decay), .initial = "0.9", .low = 0, .high = 1,
+     .help = "of rmsprop"},
+    {"epsilon", "E", CLI_REAL(VALUES, epsilon), .low = 0, .high = 1,
+     .shown_initial = "1e-8 for adam, 1e-10 for rmsprop", .help = "of adam and rmsprop"},
+    {"keep-prob", "P", CLI_REAL(VALUES, keep_prob), .low = 0, .high = 1, .above_low = true,
+     .shown_initial = "0.8 for cifar10", .help = "share that dropout keeps in training"},
+    {"input-scale", "S", CLI_REAL(VALUES, input_scale), .low = 0, .high = 1e6, .above_low = true,
+     .shown_initial = "1/255 for mnist, 1 for cifar10", .help = "a pixel byte is multiplied by it"},
+    {"augment", NULL, CLI_FLAG(VALUES, augment),
+     .help = "flip training images left to right and shift them by up to 4 pixels, at random"},
+    {"shuffle", NULL, CLI_CHOICE(VALUES, shuffle), .choices = shuffles,
+     .shown_initial = "epoch for mnist, draw for cifar10",
+     .help = "order of the images: epoch takes each once before any comes again, draw draws every "
+             "batch afresh, none keeps the file's order"},
+    {"seed", "N", CLI_INT(VALUES, seed), .initial = "1", .min = 0, .max = INT64_MAX,
+     .help = "of everything random; the same seed on the same device gives the same bits"},
+    {"log-every", "N", CLI_INT(VALUES, log_every), .initial = "100", .min = 1, .max = MAX_STEPS,
+     .help = "print loss and accuracy on the coming batch at every N-th step"},
+    {"log", "FILE", CLI_STRING(VALUES, log),
+     .help = "write every log and the result to FILE too, as lines of JSON"},
+    {"validate-every", "N", CLI_INT(VALUES, validate_every), .min = 0, .max = MAX_STEPS,
+     .help = "accuracy on the validation set at every N-th step; 0: never"},
+    {"test-every", "N", CLI_INT(VALUES, test_every), .min = 0, .max = MAX_STEPS,
+     .help = "accuracy on the test set at every N-th step; 0: only at the end"},
+    {"profile", NULL, CLI_FLAG(VALUES, profile),
+     .help = "print the time and GFLOPS of every layer and pass at the end"},
+    CLI_QUIET_OPTION(VALUES, quiet),
+    {0},
+};
+
+static bool check(const cli_call *call, const oce_recipe *recipe) {
+    const cli_train_values *given = call->options;
+    const bool has_files = given->data.train_file != NULL || given->data.test_file != NULL;
+    if (has_files && recipe->network != oce_network_cifar10()) {
+        cli_usage_error(call->verb, "--train-file and --test-file are for cifar10 only");
+        return false;
+    }
+    if (given->model.micro_batches > 0) {
+        const int64_t batch = given->model.batch > 0 ? given->model.batch : recipe->batch;
+        if (batch % given->model.micro_batches != 0) {
+            cli_usage_error(call->verb, "--micro-batches %lld does not divide the batch of %lld",
+                            (long long)given->model.micro_batches, (long long)batch);
+            return false;
+        }
+    }
+    return true;
+}
+
+static oce_optimizer_desc optimizer_of(const cli_call *call, const oce_recipe *recipe, float rate) {
+    const cli_train_values *given = call->options;
+    const oce_optimizer_kind kind =
+        cli_given(call, "optimizer") ? (oce_optimizer_kind)given->optimizer : recipe->optimizer;
+    oce_optimizer_desc desc = oce_optimizer_defaults(kind, rate);
+    desc.beta1 = (float)given->beta1;
+    desc.beta2 = (float)given->beta2;
+    desc.decay = (float)given->decay;
+    if (cli_given(call, "momentum"))
+        desc.momentum = (float)given->momentum;
+    if (cli_given(call, "epsilon"))
+        desc.epsilon = (float)given->epsilon;
+    return desc;
+}
+
+static oce_schedule schedule_of(const cli_call *call, uint64_t steps, float rate) {
+    const cli_train_values *given = call->options;
+    oce_schedule schedule = {.kind = (oce_schedule_kind)given->schedule,
+                             .base = rate,
+                             .period = steps > 0 ? (int64_t)steps : 1,
+                             .factor = given->schedule == OCE_SCHEDULE_STEP ? 0.1F : 0.0F,
+                             .warm_up = given->warm_up};
+    if (cli_given(call, "period"))
+        schedule.period = given->period;
+    if (cli_given(call, "factor"))
+        schedule.factor = (float)given->factor;
+    return schedule;
+}
+
+bool cli_train_settings(const cli_call *call, const oce_recipe *recipe, oce_model_options *model,
+                        oce_train_options *train) {
+    const cli_train_values *given = call->options;
+    const uint64_t seed = (uint64_t)given->seed;
+    if (!check(call, recipe))
+        return false;
+    const float rate =
+        cli_given(call, "learning-rate") ? (float)given->learning_rate : recipe->learning_rate;
+    *model = oce_recipe_model_options(recipe, seed);
+    *train = oce_recipe_train_options(recipe, seed);
+    if (cli_given(call, "steps"))
+        train->steps = (uint64_t)given->steps;
+    if (cli_given(call, "shuffle"))
+        train->shuffle = (oce_shuffle)given->shuffle;
+    train->log_every = given->log_every;
+    train->validate_every = given->validate_every;
+    train->test_every = given->test_every;
+    train->learning_rate = schedule_of(call, train->steps, rate);
+    model->optimizer = optimizer_of(call, recipe, rate);
+    if (given->model.batch > 0)
+        model->batch = given->model.batch;
+    model->micro_batches = given->model.micro_batches;
+    model->conv2d_family = (oce_conv2d_family)given->model.conv;
+    model->gemm_family = (oce_gemm_family)given->model.gemm;
+    model->keep_prob = (float)given->keep_prob;
+    model->augment = given->augment;
+    if (cli_given(call, "input-scale"))
+        model->input_scale = (float)given->input_scale;
+    return true;
+}
+
+oce_status cli_plan_model(oce_device *device, const oce_network *network,
+                          const oce_model_options *options, oce_model **model) {
+    oce_model_options fitted = *options;
+    if (fitted.micro_batches == 0) {
+        const oce_status status = oce_model_fit(device, network, options, &fitted.micro_batches);
+        if (status != OCE_OK)
+            return status;
+    }
+    return oce_model_create(device, network, &fitted, model);
+}
