@@ -199,8 +199,10 @@ oce_status oce_device_list_select(const oce_device_list *list, const char *selec
     for (const char *rest = selector; rest != NULL;) /* wrong even where it would not be reached */
         OCE_TRY(next_entry(selector, &rest, entry));
     for (const char *rest = selector; rest != NULL && *index < 0;) {
+        int found = -1;
         OCE_TRY(next_entry(selector, &rest, entry));
-        OCE_TRY(select_entry(list, entry, index, &why));
+        OCE_TRY(select_entry(list, entry, &found, &why));
+        *index = found;
     }
     if (*index < 0)
         return no_device(list, selector);
