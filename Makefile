@@ -194,10 +194,12 @@ test: ## install what is missing, build, run every test and every example
 	@tools/setup --test
 	@$(BUILD_ALL) check
 
+SELECTED := $(if $(TESTS),$(TESTS:%=$(BUILD)/tests/%),$(TEST_PROGRAMS))
+
 .PHONY: check
-check: tests ## the same without installing anything
+check: all $(SELECTED) ## the same without installing anything
 	@SANITIZE=$(call on,$(SANITIZE)) tools/run-tests $(BUILD) \
-	    $(if $(TESTS),$(TESTS:%=$(BUILD)/tests/%),$(TEST_PROGRAMS) $(EXAMPLES) tools/check-sources)
+	    $(SELECTED) $(if $(TESTS),,$(EXAMPLES) tools/check-sources)
 
 # The tests of operations: those with a source file in src/ops.
 OPERATIONS := $(patsubst src/ops/%.c,test_%,$(wildcard src/ops/*.c))
@@ -206,7 +208,7 @@ OCLGRIND_TESTS := $(or $(TESTS),$(filter $(OPERATIONS),$(TEST_SRC:tests/%.c=%)))
 .PHONY: test-oclgrind
 test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 	@tools/setup --test --oclgrind
-	@$(BUILD_ALL) tests
+	@$(BUILD_ALL) all $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 	@OCLGRIND=1 tools/run-tests $(BUILD) $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 
 .PHONY: fuzz
