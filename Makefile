@@ -215,11 +215,12 @@ test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
 	@$(BUILD_ALL) BUILD=$(BUILD)/fuzz CC=clang FUZZ=1 fuzzers
 	@for name in $(basename $(notdir $(FUZZ_SRC))); do \
-	    mkdir -p $(BUILD)/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
+	    seeds=tests/fuzz/seeds/$$name; [ -d $$seeds ] || seeds=; \
+	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
 	    printf '%s: %s s\n' $$name $(FUZZ_SECONDS); \
 	    $(BUILD)/fuzz/fuzzers/$$name -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
 	        -artifact_prefix=$(BUILD)/fuzz/$$name- \
-	        $(BUILD)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; \
+	        $(BUILD)/fuzz/corpus/$$name $$seeds || exit 1; \
 	done
 
 .PHONY: fuzzers
