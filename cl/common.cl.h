@@ -27,6 +27,40 @@
 #define convert_intv OCE_JOIN(convert_int, VW)
 #define as_intv OCE_JOIN(as_int, VW)
 
+/* A vector of VEC floats (1, 2, 4, 8 or 16) for kernels without tails: the host picks a VEC that
+ * divides the channels. Without it VEC is VW. OCE_ALIGNED=1 is the host's promise that each such
+ * vector lies at a multiple of its size; some GPUs load it whole only then. The literal (vecf)(0)
+ * and select() work for every VEC, also 1. */
+#ifndef VEC
+#define VEC VW
+#endif
+#ifndef OCE_ALIGNED
+#define OCE_ALIGNED 0
+#endif
+#if VEC == 1
+#define vecf float
+#define veci int
+#define convert_vecf convert_float
+#define LOADV(p) (*(p))
+#define STOREV(v, p) (*(p) = (v))
+#define LOADB(p) ((int)*(p))
+#define STOREB(v, p) (*(p) = (uchar)(v))
+#else
+#define vecf OCE_JOIN(float, VEC)
+#define veci OCE_JOIN(int, VEC)
+#define convert_vecf OCE_JOIN(convert_float, VEC)
+#if OCE_ALIGNED
+#define LOADV(p) (*(__global const vecf *)(p))
+#define STOREV(v, p) (*(__global vecf *)(p) = (v))
+#else
+#define LOADV(p) OCE_JOIN(vload, VEC)(0, p)
+#define STOREV(v, p) OCE_JOIN(vstore, VEC)(v, 0, p)
+#endif
+/* VEC bytes, at any alignment, as ints */
+#define LOADB(p) OCE_JOIN(convert_int, VEC)(OCE_JOIN(vload, VEC)(0, p))
+#define STOREB(v, p) OCE_JOIN(vstore, VEC)(OCE_JOIN(convert_uchar, VEC)(v), 0, p)
+#endif
+
 /* a * b + c: one rounding where that is one instruction. mad() is as the compiler likes. */
 #if defined(OCE_FAST_FMA)
 #define FMA(a, b, c) fma(a, b, c)
@@ -50,3 +84,11 @@
 #define IN_BYTES(name) __global const uchar *restrict name##_base, const ulong name##_at
 #define OUT_BYTES(name) __global uchar *restrict name##_base, const ulong name##_at
 #define AT(name) (name##_base + name##_at)
+/* A tensor as lines of contiguous elements (src/ops/lines.h): also the elements from image to image
+ * (outer) and from row to row (inner). Not `restrict`: output may be input. */
+#define LINES(name)                                                                                \
+    __global const float *name##_base, const ulong name##_at, const long name##_outer,             \
+        const long name##_inner
+#define LINES_OUT(name)                                                                            \
+    __global float *name##_base, const ulong name##_at, const long name##_outer,                   \
+        const long name##_inner

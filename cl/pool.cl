@@ -1,0 +1,209 @@
+/*
+ * Max and average pooling and their gradients. Window and stride are constants, so that the loops
+ * over a window in the image's interior unroll; extents and strides are arguments. On a CPU an item
+ * takes a row (of outputs forward, of inputs backward), on a GPU one vector of channels of a pixel.
+ */
+
+/* Window height and width, strides of rows and columns. */
+#ifndef KH
+#define KH 2
+#endif
+#ifndef KW
+#define KW 2
+#endif
+#ifndef SH
+#define SH 2
+#endif
+#ifndef SW
+#define SW 2
+#endif
+
+/* A tensor argument with the elements between its images, rows and pixels. */
+#define IMAGES(name)                                                                               \
+    IN(name), const long name##_image, const int name##_row, const int name##_pixel
+#define IMAGES_OUT(name)                                                                           \
+    OUT(name), const long name##_image, const int name##_row, const int name##_pixel
+/* The first element of the item's image. */
+#define IMAGE(name) (AT(name) + (long)get_global_id(2) * name##_image)
+
+/* The extents, the same in every kernel. */
+#define EXTENTS                                                                                    \
+    const int height, const int width, const int channels, const int out_height,                  \
+        const int out_width, const int top, const int left
+
+/* The item's pixels and channels of a row of `pixels` pixels: declares column, column_end, c_begin,
+ * c_end. */
+#if OCE_CPU
+#define ITEM_PART(pixels)                                                                          \
+    int column = 0;                                                                                \
+    const int column_end = pixels, c_begin = 0, c_end = channels
+#else
+#define ITEM_PART(pixels)                                                                          \
+    const int vectors = channels / VEC;                                                            \
+    int column = (int)get_global_id(0) / vectors;                                                  \
+    const int column_end = min(column + 1, pixels);                                                \
+    const int c_begin = (int)get_global_id(0) % vectors * VEC, c_end = c_begin + VEC
+#endif
+#define ITEM_ROW ((int)get_global_id(1))
+
+/* ---- Forward --------------------------------------------------------------------------------- */
+
+/* The rows r0..r1-1 and columns s0..s1-1 of a window that are in the image. */
+typedef struct part {
+    int r0, r1, s0, s1;
+} part;
+
+part part_of(const int i, const int j, const int height, const int width, const int top,
+             const int left) {
+    part p;
+    p.r0 = max(0, top - i * SH);
+    p.r1 = min(KH, height + top - i * SH);
+    p.s0 = max(0, left - j * SW);
+    p.s1 = min(KW, width + left - j * SW);
+    return p;
+}
+
+int is_whole(const part p) {
+    return p.r0 == 0 && p.r1 == KH && p.s0 == 0 && p.s1 == KW;
+}
+
+typedef struct maximum {
+    vecf value;
+    veci position;
+} maximum;
+
+/* The first in-range element, replaced by what is strictly greater. x: the window's element (0,0).
+ */
+maximum max_of(__global const float *x, const int x_row, const int x_pixel, const part p) {
+    maximum m;
+    m.value = LOADV(x + p.r0 * x_row + p.s0 * x_pixel);
+    m.position = (veci)(p.r0 * KW + p.s0);
+    for (int r = p.r0; r < p.r1; r++)
+        for (int s = p.s0; s < p.s1; s++) {
+            const vecf candidate = LOADV(x + r * x_row + s * x_pixel);
+            const veci wins = m.value < candidate;
+            m.value = select(m.value, candidate, wins);
+            m.position = select(m.position, (veci)(r * KW + s), wins);
+        }
+    return m;
+}
+
+/* winners: a byte an output, dense; may be absent. */
+KERNEL void max_pool(IMAGES(x), IMAGES_OUT(y), __global uchar *winners, EXTENTS) {
+    const part whole = {0, KH, 0, KW};
+    const int i = ITEM_ROW;
+    __global const float *x = IMAGE(x) + (i * SH - top) * x_row;
+    __global float *y = IMAGE(y) + i * y_row;
+    const ulong row = (get_global_id(2) * out_height + i) * out_width;
+    ITEM_PART(out_width);
+    for (; column < column_end; column++) {
+        const part p = part_of(i, column, height, width, top, left);
+        __global const float *window = x + (column * SW - left) * x_pixel;
+        for (int c = c_begin; c < c_end; c += VEC) {
+            const maximum m = is_whole(p) ? max_of(window + c, x_row, x_pixel, whole)
+                                          : max_of(window + c, x_row, x_pixel, p);
+            STOREV(m.value, y + column * y_pixel + c);
+            if (winners != 0)
+                STOREB(m.position, winners + (row + column) * channels + c);
+        }
+    }
+}
+
+vecf sum_of(__global const float *x, const int x_row, const int x_pixel, const part p) {
+    vecf sum = (vecf)(0);
+    for (int r = p.r0; r < p.r1; r++)
+        for (int s = p.s0; s < p.s1; s++)
+            sum += LOADV(x + r * x_row + s * x_pixel);
+    return sum;
+}
+
+KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
+    const part whole = {0, KH, 0, KW};
+    const int i = ITEM_ROW;
+    __global const float *x = IMAGE(x) + (i * SH - top) * x_row;
+    __global float *y = IMAGE(y) + i * y_row;
+    ITEM_PART(out_width);
+    for (; column < column_end; column++) {
+        const part p = part_of(i, column, height, width, top, left);
+        const float count = (float)((p.r1 - p.r0) * (p.s1 - p.s0));
+        __global const float *window = x + (column * SW - left) * x_pixel;
+        for (int c = c_begin; c < c_end; c += VEC) {
+            const vecf sum = is_whole(p) ? sum_of(window + c, x_row, x_pixel, whole)
+                                         : sum_of(window + c, x_row, x_pixel, p);
+            STOREV(sum / count, y + column * y_pixel + c);
+        }
+    }
+}
+
+/* ---- Backward -------------------------------------------------------------------------------- */
+
+/* The windows that hold an input: first to last along an axis, from its place `at` in the padded
+ * image. Both are in the order of the windows. */
+#define FIRST_WINDOW(at, size, stride) (max(at - size + stride, 0) / stride)
+#define LAST_WINDOW(at, stride, count) min(at / stride, count - 1)
+
+/* Each input adds up, window after window, the gradient of those that it won; with `relu`, of those
+ * whose output is also positive. */
+void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
+                __global const uchar *winners, __global const float *y, const int y_row,
+                const int y_pixel, __global float *dx, const int dx_pixel, const int channels,
+                const int out_height, const int out_width, const int width, const int top,
+                const int left, const int relu) {
+    const int from_top = ITEM_ROW + top;
+    const int i0 = FIRST_WINDOW(from_top, KH, SH), i1 = LAST_WINDOW(from_top, SH, out_height);
+    ITEM_PART(width);
+    for (; column < column_end; column++) {
+        const int from_left = column + left;
+        const int j0 = FIRST_WINDOW(from_left, KW, SW), j1 = LAST_WINDOW(from_left, SW, out_width);
+        for (int c = c_begin; c < c_end; c += VEC) {
+            vecf sum = (vecf)(0);
+            for (int i = i0; i <= i1; i++)
+                for (int j = j0; j <= j1; j++) {
+                    const int own = (from_top - i * SH) * KW + from_left - j * SW;
+                    const veci winner = LOADB(winners + (i * out_width + j) * channels + c);
+                    veci passes = winner == (veci)(own);
+                    if (relu)
+                        passes &= LOADV(y + i * y_row + j * y_pixel + c) > (vecf)(0);
+                    sum += select((vecf)(0), LOADV(dy + i * dy_row + j * dy_pixel + c), passes);
+                }
+            STOREV(sum, dx + column * dx_pixel + c);
+        }
+    }
+}
+
+KERNEL void max_pool_grad(IMAGES(dy), __global const uchar *winners, IMAGES_OUT(dx), EXTENTS) {
+    gather_max(IMAGE(dy), dy_row, dy_pixel,
+               winners + get_global_id(2) * ((ulong)out_height * out_width * channels), 0, 0, 0,
+               IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height, out_width, width, top,
+               left, 0);
+}
+
+KERNEL void max_pool_relu_grad(IMAGES(dy), __global const uchar *winners, IMAGES(y),
+                               IMAGES_OUT(dx), EXTENTS) {
+    gather_max(IMAGE(dy), dy_row, dy_pixel,
+               winners + get_global_id(2) * ((ulong)out_height * out_width * channels), IMAGE(y),
+               y_row, y_pixel, IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height,
+               out_width, width, top, left, 1);
+}
+
+KERNEL void average_pool_grad(IMAGES(dy), IMAGES_OUT(dx), EXTENTS) {
+    __global const float *dy = IMAGE(dy);
+    __global float *dx = IMAGE(dx) + ITEM_ROW * dx_row;
+    const int from_top = ITEM_ROW + top;
+    const int i0 = FIRST_WINDOW(from_top, KH, SH), i1 = LAST_WINDOW(from_top, SH, out_height);
+    ITEM_PART(width);
+    for (; column < column_end; column++) {
+        const int from_left = column + left;
+        const int j0 = FIRST_WINDOW(from_left, KW, SW), j1 = LAST_WINDOW(from_left, SW, out_width);
+        for (int c = c_begin; c < c_end; c += VEC) {
+            vecf sum = (vecf)(0);
+            for (int i = i0; i <= i1; i++)
+                for (int j = j0; j <= j1; j++) {
+                    const part p = part_of(i, j, height, width, top, left);
+                    const float count = (float)((p.r1 - p.r0) * (p.s1 - p.s0));
+                    sum += LOADV(dy + i * dy_row + j * dy_pixel + c) / count;
+                }
+            STOREV(sum, dx + column * dx_pixel + c);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+/*
+ * Softmax and cross entropy. A work-item takes whole rows of `classes` logits, as vectors of VEC
+ * floats, which the host picks so that VEC divides the classes. With m = max z and E = sum of
+ * exp(z - m), a NaN or +inf among the logits makes E a NaN, and with it the loss.
+ */
+
+/* Partial sums of a batch's loss: row r adds to sum r % PARTS, so that the order does not depend on
+ * the size of the group. A power of two. */
+#define PARTS 256
+
+/* Logits may be overwritten by the result, so nothing is `restrict`. */
+#define SAME_IN(name) __global const float *name##_base, const ulong name##_at
+
+/* Where a row's formulas start: m and E. */
+typedef struct row_sums {
+    float largest;
+    float sum;
+} row_sums;
+
+row_sums sum_row(__global const float *z, const uint classes) {
+    row_sums row;
+    float lanes[VEC];
+    vecf largest = (vecf)(-INFINITY), sum = (vecf)(0);
+    for (uint c = 0; c < classes; c += VEC)
+        largest = fmax(largest, LOADV(z + c));
+    STOREV(largest, lanes);
+    row.largest = lanes[0];
+    for (uint i = 1; i < VEC; i++)
+        row.largest = fmax(row.largest, lanes[i]);
+    for (uint c = 0; c < classes; c += VEC)
+        sum += exp(LOADV(z + c) - row.largest);
+    STOREV(sum, lanes);
+    row.sum = lanes[0];
+    for (uint i = 1; i < VEC; i++)
+        row.sum += lanes[i];
+    return row;
+}
+
+/* The class of the largest logit, the first of equals; 0 if none is above the lowest float. */
+int largest_class(__global const float *z, const uint classes) {
+    float largest = -FLT_MAX;
+    int best = 0;
+    for (uint c = 0; c < classes; c++)
+        if (z[c] > largest) {
+            largest = z[c];
+            best = (int)c;
+        }
+    return best;
+}
+
+/* Declares row and end: the item's part of the rows. */
+#define ITEM_ROWS(rows, item_rows)                                                                 \
+    ulong row = get_global_id(0) * item_rows;                                                      \
+    const ulong end = min(row + item_rows, rows)
+
+KERNEL void softmax(SAME_IN(logits), INOUT(probabilities), const ulong rows, const uint classes,
+                    const ulong item_rows) {
+    ITEM_ROWS(rows, item_rows);
+    for (; row < end; row++) {
+        __global const float *z = AT(logits) + row * classes;
+        __global float *p = AT(probabilities) + row * classes;
+        const row_sums sums = sum_row(z, classes);
+        const float scale = 1.0f / sums.sum;
+        for (uint c = 0; c < classes; c += VEC)
+            STOREV(exp(LOADV(z + c) - sums.largest) * scale, p + c);
+    }
+}
+
+/* labels: distributions; dlogits may be absent. */
+KERNEL void softmax_xent(SAME_IN(logits), SAME_IN(labels), OUT(losses), INOUT(dlogits),
+                         const ulong rows, const uint classes, const ulong item_rows,
+                         const float upstream) {
+    ITEM_ROWS(rows, item_rows);
+    for (; row < end; row++) {
+        __global const float *z = AT(logits) + row * classes;
+        __global const float *y = AT(labels) + row * classes;
+        const row_sums sums = sum_row(z, classes);
+        const float log_sum = log(sums.sum);
+        vecf loss = (vecf)(0);
+        for (uint c = 0; c < classes; c += VEC) {
+            const vecf shifted = LOADV(z + c) - sums.largest, label = LOADV(y + c);
+            loss += label * (log_sum - shifted);
+            if (dlogits_base != 0)
+                STOREV((exp(shifted) / sums.sum - label) * upstream,
+                       AT(dlogits) + row * classes + c);
+        }
+        float lanes[VEC];
+        STOREV(loss, lanes);
+        for (uint i = 1; i < VEC; i++)
+            lanes[0] += lanes[i];
+        AT(losses)[row] = lanes[0];
+    }
+}
+
+/* The loss of a row with a class number as its label; writes the gradient if `d` is given, which
+ * may be z. */
+float class_row(__global const float *z, __global float *d, const uint classes, const uint label,
+                const float upstream) {
+    const row_sums sums = sum_row(z, classes);
+    const bool has_label = label < classes;
+    const float shifted = has_label ? z[label] - sums.largest : 0;
+    if (d != 0) {
+        for (uint c = 0; c < classes; c += VEC)
+            STOREV(exp(LOADV(z + c) - sums.largest) / sums.sum * upstream, d + c);
+        if (has_label)
+            d[label] = (exp(shifted) / sums.sum - 1.0f) * upstream;
+    }
+    return has_label ? log(sums.sum) - shifted : NAN;
+}
+
+typedef struct xent_sums { /* oce_xent_sums */
+    float loss;
+    int correct;
+} xent_sums;
+
+/* One group does it all, so that the sums need neither a second launch nor a workspace; further
+ * groups, which a small limit on the group's size brings, have nothing to do. */
+KERNEL void softmax_xent_classes(SAME_IN(logits), IN_BYTES(labels), __global xent_sums *all_sums,
+                                 const ulong slot, INOUT(dlogits), __global int *predictions,
+                                 const ulong rows, const uint classes, const float upstream) {
+    __local float losses[PARTS];
+    __local int corrects[PARTS];
+    const uint me = get_local_id(0), items = get_local_size(0);
+    const ulong row_count = get_group_id(0) == 0 ? rows : 0;
+    for (uint part = me; part < PARTS; part += items) {
+        float loss = 0;
+        int correct = 0;
+        for (ulong row = part; row < row_count; row += PARTS) {
+            __global const float *z = AT(logits) + row * classes;
+            const uint label = AT(labels)[row];
+            const int prediction = largest_class(z, classes); /* before z may be overwritten */
+            loss += class_row(z, dlogits_base != 0 ? AT(dlogits) + row * classes : 0, classes,
+                              label, upstream);
+            correct += prediction == (int)label;
+            if (predictions != 0)
+                predictions[row] = prediction;
+        }
+        losses[part] = loss;
+        corrects[part] = correct;
+    }
+    for (uint half_parts = PARTS / 2; half_parts > 0; half_parts /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (uint part = me; part < half_parts; part += items) {
+            losses[part] += losses[part + half_parts];
+            corrects[part] += corrects[part + half_parts];
+        }
+    }
+    if (get_group_id(0) == 0 && me == 0) {
+        all_sums[slot].loss = losses[0];
+        all_sums[slot].correct = corrects[0];
+    }
+}
+
+KERNEL void argmax(SAME_IN(logits), __global int *predictions, const ulong rows,
+                   const uint classes, const ulong item_rows) {
+    ITEM_ROWS(rows, item_rows);
+    for (; row < end; row++)
+        predictions[row] = largest_class(AT(logits) + row * classes, classes);
+}

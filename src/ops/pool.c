@@ -1,0 +1,201 @@
+/* Max and average pooling. */
+#include <ocelli/pool.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "ops/lines.h"
+
+#include <stdlib.h>
+
+enum { MAX_POSITIONS = 255 /* a winner is stored in a byte */ };
+
+struct oce_pool_plan {
+    oce_device *device;
+    oce_pool_kind kind;
+    oce_window_geometry geometry;
+    int64_t x[4], y[4]; /* extents */
+    int vector;         /* VEC */
+};
+
+static const char file[] = "pool.cl";
+
+/* Fails if a window lies wholly in the padding; only the first and the last of an axis can. */
+static oce_status check_windows(const oce_window_geometry *g, int axis) {
+    const int64_t last = (g->output[axis] - 1) * g->stride[axis] - g->before[axis];
+    OCE_REQUIRE(g->size[axis] > g->before[axis] && last < g->input[axis], OCE_ERROR_SHAPE,
+                "pool: %lld %s of padding hold a whole window of %lld",
+                (long long)(g->before[axis] > g->after[axis] ? g->before[axis] : g->after[axis]),
+                axis == 0 ? "rows" : "columns", (long long)g->size[axis]);
+    return OCE_OK;
+}
+
+static oce_status check_desc(const oce_pool_desc *d, oce_window_geometry *g) {
+    OCE_REQUIRE(d->kind == OCE_POOL_MAX || d->kind == OCE_POOL_AVERAGE, OCE_ERROR_INVALID_ARGUMENT,
+                "pool: unknown kind %d", (int)d->kind);
+    OCE_REQUIRE(d->batch >= 0 && d->channels >= 0, OCE_ERROR_INVALID_ARGUMENT,
+                "pool: batch %lld or channels %lld is negative", (long long)d->batch,
+                (long long)d->channels);
+    OCE_TRY(oce_window_resolve(&d->window, d->height, d->width, g));
+    OCE_REQUIRE(g->dilation[0] == 1 && g->dilation[1] == 1, OCE_ERROR_INVALID_ARGUMENT,
+                "pool: dilation %lld x %lld is not 1", (long long)g->dilation[0],
+                (long long)g->dilation[1]);
+    OCE_REQUIRE(d->kind == OCE_POOL_AVERAGE || g->size[0] <= MAX_POSITIONS / g->size[1],
+                OCE_ERROR_INVALID_ARGUMENT,
+                "max pool: a window of %lld x %lld has more than %d positions",
+                (long long)g->size[0], (long long)g->size[1], MAX_POSITIONS);
+    if (g->output[0] > 0 && g->output[1] > 0) {
+        OCE_TRY(check_windows(g, 0));
+        OCE_TRY(check_windows(g, 1));
+    }
+    return OCE_OK;
+}
+
+/* The kernels count the elements of an image, and what its padding and windows add, in ints. */
+static oce_status check_sizes(const oce_pool_plan *plan) {
+    const oce_window_geometry *g = &plan->geometry;
+    const int64_t limit = INT32_MAX / 4;
+    size_t elements = 0;
+    for (int axis = 0; axis < 2; axis++)
+        OCE_REQUIRE(g->size[axis] <= limit && g->stride[axis] <= limit &&
+                        g->before[axis] <= limit && g->after[axis] <= limit,
+                    OCE_ERROR_OVERFLOW,
+                    "pool: window %lld, stride %lld or padding %lld, %lld is too large",
+                    (long long)g->size[axis], (long long)g->stride[axis],
+                    (long long)g->before[axis], (long long)g->after[axis]);
+    OCE_TRY(oce_tensor_elements(plan->x, NULL, &elements));
+    OCE_TRY(oce_tensor_elements(plan->y, NULL, &elements));
+    OCE_REQUIRE(plan->x[0] <= INT32_MAX, OCE_ERROR_OVERFLOW, "pool: a batch of %lld is too large",
+                (long long)plan->x[0]);
+    return OCE_OK;
+}
+
+static oce_status get_kernel(const oce_pool_plan *plan, const char *name, bool is_aligned,
+                             oce_kernel **kernel) {
+    oce_defines defines = {0};
+    oce_define(&defines, "KH", plan->geometry.size[0]);
+    oce_define(&defines, "KW", plan->geometry.size[1]);
+    oce_define(&defines, "SH", plan->geometry.stride[0]);
+    oce_define(&defines, "SW", plan->geometry.stride[1]);
+    oce_define(&defines, "VEC", plan->vector);
+    if (is_aligned)
+        oce_define(&defines, "OCE_ALIGNED", 1);
+    return oce_kernel_get(plan->device, file, name, &defines, kernel);
+}
+
+static bool can_align(const oce_pool_plan *plan) {
+    return !oce_device_limits(plan->device)->is_cpu && plan->vector == 4;
+}
+
+oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
+                                oce_pool_plan **result) {
+    *result = NULL;
+    oce_window_geometry g;
+    OCE_TRY(check_desc(desc, &g));
+    oce_pool_plan plan = {.device = device,
+                          .kind = desc->kind,
+                          .geometry = g,
+                          .x = {desc->batch, g.input[0], g.input[1], desc->channels},
+                          .y = {desc->batch, g.output[0], g.output[1], desc->channels},
+                          .vector = oce_channel_vector(device, desc->channels)};
+    OCE_TRY(check_sizes(&plan));
+    /* One kernel builds the program. A call with tensors that are not aligned, which the memory
+     * plan never makes, builds its own. */
+    oce_kernel *kernel = NULL;
+    OCE_TRY(get_kernel(&plan, "max_pool", can_align(&plan), &kernel));
+    oce_pool_plan *copy = malloc(sizeof *copy);
+    OCE_REQUIRE(copy != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a pool plan");
+    *copy = plan;
+    *result = copy;
+    return OCE_OK;
+}
+
+void oce_pool_plan_destroy(oce_pool_plan *plan) {
+    free(plan);
+}
+
+const oce_window_geometry *oce_pool_plan_geometry(const oce_pool_plan *plan) {
+    return &plan->geometry;
+}
+
+static size_t output_bytes(const oce_pool_plan *plan) {
+    size_t bytes = 0;
+    (void)oce_size_product(plan->y, 4, &bytes); /* check_sizes() has proved that it fits */
+    return bytes;
+}
+
+size_t oce_pool_plan_winner_bytes(const oce_pool_plan *plan) {
+    return plan->kind == OCE_POOL_MAX ? output_bytes(plan) : 0;
+}
+
+/* Fails unless the tensor fits and each element of an image can be reached by an int. */
+static oce_status check_tensor(const oce_tensor *tensor, const char *name, const int64_t dim[4]) {
+    OCE_TRY(oce_tensor_expect(tensor, name, dim));
+    const int64_t limit = INT32_MAX / 4;
+    OCE_REQUIRE(dim[1] == 0 || (tensor->stride[1] <= limit / dim[1] && tensor->stride[2] <= limit),
+                OCE_ERROR_OVERFLOW, "%s: images of %lld rows of %lld elements are too large", name,
+                (long long)dim[1], (long long)tensor->stride[1]);
+    return OCE_OK;
+}
+
+/* A tensor as the kernels' IMAGES(name): 5 arguments. */
+#define IMAGE_ARGS(t)                                                                              \
+    oce_arg_tensor(t), oce_arg_long((t)->stride[0]), oce_arg_int((t)->stride[1]),                  \
+        oce_arg_int((t)->stride[2])
+#define EXTENT_ARGS(plan)                                                                          \
+    oce_arg_int((plan)->x[1]), oce_arg_int((plan)->x[2]), oce_arg_int((plan)->x[3]),               \
+        oce_arg_int((plan)->y[1]), oce_arg_int((plan)->y[2]),                                      \
+        oce_arg_int((plan)->geometry.before[0]), oce_arg_int((plan)->geometry.before[1])
+
+/* Launches one item a row of a tensor of extents `dim` on a CPU, one a vector elsewhere. */
+static oce_status launch(const oce_pool_plan *plan, const char *name, bool is_aligned,
+                         const int64_t dim[4], const oce_arg *args, int count) {
+    oce_kernel *kernel = NULL;
+    OCE_TRY(get_kernel(plan, name, is_aligned && can_align(plan), &kernel));
+    const bool is_empty = dim[2] == 0 || dim[3] == 0;
+    if (oce_device_limits(plan->device)->is_cpu)
+        return oce_launch(kernel, oce_range_groups(!is_empty, dim[1], dim[0]), args, count);
+    oce_range range = oce_range_groups(dim[2] * (dim[3] / plan->vector), dim[1], dim[0]);
+    range.local[0] = 0;
+    return oce_launch(kernel, range, args, count);
+}
+
+oce_status oce_pool_forward(oce_pool_plan *plan, const oce_tensor *x, const oce_tensor *y,
+                            oce_buffer *winners) {
+    OCE_TRY(check_tensor(x, "pool: x", plan->x));
+    OCE_TRY(check_tensor(y, "pool: y", plan->y));
+    const bool is_aligned = oce_tensor_is_aligned(x) && oce_tensor_is_aligned(y);
+    if (plan->kind == OCE_POOL_AVERAGE) {
+        OCE_REQUIRE(winners == NULL, OCE_ERROR_INVALID_ARGUMENT, "average pool has no winners");
+        const oce_arg args[] = {IMAGE_ARGS(x), IMAGE_ARGS(y), EXTENT_ARGS(plan)};
+        return launch(plan, "average_pool", is_aligned, plan->y, args, OCE_COUNT(args));
+    }
+    if (winners != NULL)
+        OCE_TRY(oce_buffer_expect(winners, "max pool: winners", output_bytes(plan)));
+    const oce_arg args[] = {IMAGE_ARGS(x), IMAGE_ARGS(y), oce_arg_buffer(winners),
+                            EXTENT_ARGS(plan)};
+    return launch(plan, "max_pool", is_aligned, plan->y, args, OCE_COUNT(args));
+}
+
+oce_status oce_pool_grad(oce_pool_plan *plan, const oce_tensor *dy, const oce_buffer *winners,
+                         const oce_tensor *relu_output, const oce_tensor *dx) {
+    OCE_TRY(check_tensor(dy, "pool gradient: dy", plan->y));
+    OCE_TRY(check_tensor(dx, "pool gradient: dx", plan->x));
+    const bool is_aligned = oce_tensor_is_aligned(dy) && oce_tensor_is_aligned(dx) &&
+                            (relu_output == NULL || oce_tensor_is_aligned(relu_output));
+    if (plan->kind == OCE_POOL_AVERAGE) {
+        OCE_REQUIRE(winners == NULL && relu_output == NULL, OCE_ERROR_INVALID_ARGUMENT,
+                    "the average pool's gradient takes neither winners nor a ReLU's output");
+        const oce_arg args[] = {IMAGE_ARGS(dy), IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
+        return launch(plan, "average_pool_grad", is_aligned, plan->x, args, OCE_COUNT(args));
+    }
+    OCE_TRY(oce_buffer_expect(winners, "max pool gradient: winners", output_bytes(plan)));
+    if (relu_output == NULL) {
+        const oce_arg args[] = {IMAGE_ARGS(dy), oce_arg_buffer(winners), IMAGE_ARGS(dx),
+                                EXTENT_ARGS(plan)};
+        return launch(plan, "max_pool_grad", is_aligned, plan->x, args, OCE_COUNT(args));
+    }
+    OCE_TRY(check_tensor(relu_output, "pool gradient: relu_output", plan->y));
+    const oce_arg args[] = {IMAGE_ARGS(dy), oce_arg_buffer(winners), IMAGE_ARGS(relu_output),
+                            IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
+    return launch(plan, "max_pool_relu_grad", is_aligned, plan->x, args, OCE_COUNT(args));
+}
