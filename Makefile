@@ -202,7 +202,7 @@ check: all $(SELECTED) ## the same without installing anything
 	    $(SELECTED) $(if $(TESTS),,$(EXAMPLES) tools/check-sources)
 
 # The tests of operations: those with a source file in src/ops.
-OPERATIONS := $(patsubst src/ops/%.c,test_%,$(wildcard src/ops/*.c))
+OPERATIONS := $(patsubst src/ops/%.c,test_%%,$(wildcard src/ops/*.c))
 OCLGRIND_TESTS := $(or $(TESTS),$(filter $(OPERATIONS),$(TEST_SRC:tests/%.c=%)))
 
 .PHONY: test-oclgrind

@@ -3,6 +3,8 @@
  * dilation, trained on the built-in synthetic digits.
  *
  *   custom_model [STEPS]
+ *
+ * Test run: custom_model 20
  */
 #include <ocelli/ocelli.h>
 

@@ -2,6 +2,8 @@
  * Trains the MNIST classifier, step by step, on the public API.
  *
  *   mnist DATA_FOLDER|synthetic [STEPS]
+ *
+ * Test run: mnist synthetic 20
  */
 #include <ocelli/ocelli.h>
 
