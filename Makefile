@@ -81,7 +81,7 @@ SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OBJ)/%.o)
 ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) \
     $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC))
 
-COMMAND := $(if $(CLI_SRC),$(BUILD)/ocelli)
+COMMAND := $(BUILD)/ocelli
 STATIC := $(BUILD)/libocelli.a
 DYNAMIC := $(BUILD)/$(SO)
 TEST_PROGRAMS := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
