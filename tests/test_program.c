@@ -1,0 +1,156 @@
+/* Programs and kernels: defines, sources, build messages, one build per set of options. */
+#define _POSIX_C_SOURCE 200809L
+#include "device/internal.h"
+#include "support/device.h"
+#include "support/folder.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static oce_device *device;
+static char *folder;
+
+/* A device, and a folder of kernels that holds a copy of common.cl.h. */
+static void set_up(void) {
+    folder = folder_create();
+    char *common = folder_read("cl", "common.cl.h", NULL);
+    folder_write_text(folder, "common.cl.h", common);
+    free(common);
+    setenv("OCELLI_KERNELS", folder, 1);
+    setenv("OCELLI_CACHE", "off", 1);
+    device = test_open_device();
+}
+
+static void tear_down(void) {
+    oce_device_close(device);
+    folder_remove(folder);
+}
+
+TestSuite(program, .init = set_up, .fini = tear_down);
+
+static void expect_error(oce_status status, oce_status expected, const char *const *texts) {
+    cr_expect(status == expected, "%s: %s", oce_status_text(status), oce_last_error());
+    for (; *texts != NULL; texts++)
+        cr_expect(strstr(oce_last_error(), *texts) != NULL, "\"%s\" is not in: %s", *texts,
+                  oce_last_error());
+}
+#define EXPECT_ERROR(call, status, ...)                                                            \
+    expect_error(call, status, (const char *const[]){__VA_ARGS__, NULL})
+
+static int programs_of(const oce_device *of) {
+    int count = 0;
+    for (const oce_program *program = of->programs; program != NULL; program = program->next)
+        count++;
+    return count;
+}
+
+/* What a kernel `give(__global int *)` stores. */
+static int run_give(const char *file, const oce_defines *defines) {
+    oce_kernel *kernel = NULL;
+    oce_buffer *buffer = NULL;
+    cl_int value = 0;
+    TEST_OK(oce_kernel_get(device, file, "give", defines, &kernel));
+    TEST_OK(oce_buffer_create(device, sizeof value, &buffer));
+    const oce_arg args[] = {oce_arg_buffer(buffer)};
+    TEST_OK(oce_launch(kernel, oce_range_groups(1, 1, 1), args, 1));
+    TEST_OK(oce_buffer_read(buffer, 0, &value, sizeof value));
+    oce_buffer_destroy(buffer);
+    return value;
+}
+
+static const char give[] = "#ifndef VALUE\n#define VALUE 5\n#endif\n"
+                           "KERNEL void give(__global int *out) { out[0] = VALUE; }\n";
+
+Test(program, defines_reach_the_kernel) {
+    folder_write_text(folder, "give.cl", give);
+    oce_defines defines = {0};
+    oce_define(&defines, "VALUE", -42);
+    cr_expect(run_give("give.cl", NULL) == 5);
+    cr_expect(run_give("give.cl", &defines) == -42);
+}
+
+Test(program, is_built_once_for_each_set_of_defines) {
+    folder_write_text(folder, "give.cl", give);
+    oce_kernel *kernels[4];
+    oce_defines defines[2] = {{{0}, 0, false}, {{0}, 0, false}};
+    oce_define(&defines[0], "VALUE", 1);
+    oce_define(&defines[1], "VALUE", 2);
+    for (int i = 0; i < 4; i++)
+        TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines[i % 2], &kernels[i]));
+    cr_expect(kernels[0] == kernels[2] && kernels[1] == kernels[3] && kernels[0] != kernels[1]);
+    cr_expect(programs_of(device) == 2);
+}
+
+Test(program, device_is_described_to_the_kernel) {
+    folder_write_text(folder, "give.cl",
+                      "KERNEL void give(__global int *out) { out[0] = OCE_CPU * 100 + VW; }\n");
+    const oce_limits *limits = oce_device_limits(device);
+    cr_expect(run_give("give.cl", NULL) == (limits->is_cpu ? 100 : 0) + limits->vector_width);
+}
+
+Test(program, defines_that_do_not_fit_are_an_error) {
+    folder_write_text(folder, "give.cl", give);
+    oce_defines defines = {0};
+    oce_kernel *kernel = NULL;
+    char name[32];
+    for (int i = 0; !defines.is_full && i < 1000; i++) {
+        snprintf(name, sizeof name, "DEFINE_NUMBER_%d", i);
+        oce_define(&defines, name, INT64_MIN);
+    }
+    cr_assert(defines.is_full);
+    cr_expect(defines.length < sizeof defines.text);
+    EXPECT_ERROR(oce_kernel_get(device, "give.cl", "give", &defines, &kernel), OCE_ERROR_OVERFLOW,
+                 "give.cl", "1024");
+}
+
+Test(program, build_message_has_file_line_options_device_and_error) {
+    folder_write_text(folder, "wrong.cl", "#warning nothing\n\n\nKERNEL void f() { oops; }\n");
+    oce_kernel *kernel = NULL;
+    oce_defines defines = {0};
+    oce_define(&defines, "TILE", 4);
+    EXPECT_ERROR(oce_kernel_get(device, "wrong.cl", "f", &defines, &kernel), OCE_ERROR_BUILD,
+                 "building wrong.cl", "-DTILE=4", "oops", "wrong.cl:4",
+                 oce_device_get_info(device)->name, "CL_BUILD_PROGRAM_FAILURE");
+    cr_expect(strchr(oce_last_error(), '\n') == NULL);
+    cr_expect(programs_of(device) == 0);
+}
+
+Test(program, failed_build_can_be_tried_again) {
+    folder_write_text(folder, "give.cl", "KERNEL void give(__global int *out) { oops; }\n");
+    oce_kernel *kernel = NULL;
+    cr_expect(oce_kernel_get(device, "give.cl", "give", NULL, &kernel) == OCE_ERROR_BUILD);
+    folder_write_text(folder, "give.cl", give);
+    cr_expect(run_give("give.cl", NULL) == 5);
+}
+
+Test(program, unknown_file_and_kernel) {
+    folder_write_text(folder, "give.cl", give);
+    oce_kernel *kernel = NULL;
+    EXPECT_ERROR(oce_kernel_get(device, "none.cl", "give", NULL, &kernel), OCE_ERROR_NOT_FOUND,
+                 "none.cl", "OCELLI_KERNELS");
+    EXPECT_ERROR(oce_kernel_get(device, "give.cl", "take", NULL, &kernel), OCE_ERROR_NOT_FOUND,
+                 "give.cl", "no kernel take");
+    unsetenv("OCELLI_KERNELS");
+    EXPECT_ERROR(oce_kernel_get(device, "none.cl", "give", NULL, &kernel), OCE_ERROR_NOT_FOUND,
+                 "no kernel file \"none.cl\"");
+}
+
+Test(program, folder_of_kernels_that_is_too_long) {
+    char *name = calloc(2000, 1);
+    oce_kernel *kernel = NULL;
+    memset(name, 'k', 1999);
+    setenv("OCELLI_KERNELS", name, 1);
+    EXPECT_ERROR(oce_kernel_get(device, "give.cl", "give", NULL, &kernel),
+                 OCE_ERROR_INVALID_ARGUMENT, "OCELLI_KERNELS", "longer than");
+    free(name);
+}
+
+Test(program, built_in_kernels_are_found_without_a_folder) {
+    unsetenv("OCELLI_KERNELS");
+    const oce_program *program = NULL;
+    TEST_OK(oce_program_get(device, "common.cl.h", "-cl-std=CL1.2", &program));
+    setenv("OCELLI_KERNELS", "", 1);
+    TEST_OK(oce_program_get(device, "common.cl.h", "-cl-std=CL1.2 -DOCE_CPU=1", &program));
+}
