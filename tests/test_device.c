@@ -1,0 +1,132 @@
+/* Opening real devices, with whole and broken drivers. */
+#define _POSIX_C_SOURCE 200809L
+#include "device/internal.h"
+#include "support/device.h"
+#include "support/folder.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+Test(device, open_and_close) {
+    oce_device *device = test_open_device();
+    const oce_device_info *info = oce_device_get_info(device);
+    const oce_limits *limits = oce_device_limits(device);
+    cr_expect(info->problem == NULL);
+    cr_expect(info->name[0] != '\0' && info->platform_name[0] != '\0');
+    cr_expect(limits->is_cpu == (info->type == OCE_DEVICE_CPU));
+    cr_expect(limits->vector_width == 4 || limits->vector_width == 8 || limits->vector_width == 16);
+    cr_expect(limits->compute_units >= 1 && limits->max_work_group >= 1);
+    cr_expect(limits->max_items[0] >= 1 && limits->max_items[2] >= 1);
+    cr_expect(limits->max_allocation > 0 && limits->max_allocation <= limits->global_bytes);
+    TEST_OK(oce_device_finish(device));
+    oce_device_close(device);
+    oce_device_close(NULL);
+}
+
+Test(device, every_usable_device_opens_by_its_selector) {
+    oce_device_list *list = NULL;
+    TEST_OK(oce_device_list_create(&list));
+    for (int i = 0; i < oce_device_list_count(list); i++) {
+        const oce_device_info *info = oce_device_list_get(list, i);
+        oce_device *device = NULL;
+        if (info->problem != NULL)
+            continue;
+        TEST_OK(oce_device_open(info->selector, &device));
+        cr_expect_str_eq(oce_device_get_info(device)->name, info->name);
+        cr_expect_str_eq(oce_device_get_info(device)->selector, info->selector);
+        oce_device_close(device);
+    }
+    oce_device_list_destroy(list);
+}
+
+Test(device, failed_open_gives_null_and_a_message) {
+    oce_device *device = (oce_device *)8;
+    cr_expect(oce_device_open("no such device", &device) == OCE_ERROR_NO_DEVICE);
+    cr_expect(device == NULL);
+    cr_expect(strstr(oce_last_error(), "\"no such device\"") != NULL, "%s", oce_last_error());
+    cr_expect(oce_device_open(",", &device) == OCE_ERROR_INVALID_ARGUMENT && device == NULL);
+}
+
+Test(device, selector_comes_from_the_environment) {
+    oce_device *device = NULL;
+    setenv("OCELLI_DEVICE", "no such device", 1);
+    cr_expect(oce_device_open(NULL, &device) == OCE_ERROR_NO_DEVICE);
+    TEST_OK(oce_device_open("auto", &device));
+    oce_device_close(device);
+}
+
+Test(device, vector_width_can_be_lowered_not_raised) {
+    oce_device *device = test_open_device();
+    const int width = oce_device_limits(device)->vector_width;
+    oce_device_close(device);
+    const struct {
+        const char *text;
+        int width;
+    } cases[] = {{"4", 4}, {"8", width > 8 ? 8 : width}, {"64", width}, {"5", width}, {"", width}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        setenv("OCELLI_VECTOR_WIDTH", cases[i].text, 1);
+        device = test_open_device();
+        cr_expect(oce_device_limits(device)->vector_width == cases[i].width, "\"%s\": %d",
+                  cases[i].text, oce_device_limits(device)->vector_width);
+        oce_device_close(device);
+    }
+}
+
+/* ---- Drivers: the loader reads OCL_ICD_VENDORS at the first call in a process, so each test makes
+ * its folder before it. Loaders differ in whether they ask for a slash at the end. */
+
+static void use_drivers(const char *folder) {
+    setenv("OCL_ICD_VENDORS", folder_path(folder, ""), 1);
+    unsetenv("OCL_ICD_FILENAMES");
+    unsetenv("OCELLI_DEVICE");
+}
+
+Test(device, no_driver_at_all) {
+    char *folder = folder_create();
+    oce_device_list *list = NULL;
+    oce_device *device = NULL;
+    use_drivers(folder);
+    TEST_OK(oce_device_list_create(&list));
+    if (oce_device_list_platforms(list) > 0) {
+        oce_device_list_destroy(list);
+        folder_remove(folder);
+        cr_skip_test("this OpenCL library does not read OCL_ICD_VENDORS");
+    }
+    cr_expect(oce_device_list_count(list) == 0);
+    oce_device_list_destroy(list);
+    cr_expect(oce_device_open(NULL, &device) == OCE_ERROR_NO_PLATFORM && device == NULL);
+    cr_expect(strstr(oce_last_error(), "pocl-opencl-icd") != NULL, "%s", oce_last_error());
+    folder_remove(folder);
+}
+
+Test(device, broken_drivers_alone) {
+    char *folder = folder_create();
+    oce_device_list *list = NULL;
+    folder_write_text(folder, "missing.icd", "/nowhere/libmissing.so\n");
+    folder_write_text(folder, "no-driver.icd", "libm.so.6\n");
+    folder_write_text(folder, "empty.icd", "");
+    folder_write_text(folder, "binary.icd", "\001\002\377\376");
+    use_drivers(folder);
+    TEST_OK(oce_device_list_create(&list));
+    for (int i = 0; i < oce_device_list_count(list); i++)
+        cr_expect(oce_device_list_get(list, i)->name != NULL);
+    oce_device_list_destroy(list);
+    folder_remove(folder);
+}
+
+Test(device, broken_drivers_beside_a_good_one) {
+    char *folder = folder_create();
+    oce_device *device = NULL;
+    folder_write_text(folder, "0-missing.icd", "/nowhere/libmissing.so\n");
+    folder_write_text(folder, "1-no-driver.icd", "libm.so.6\n");
+    folder_write_text(folder, "2-pocl.icd", "libpocl.so.2\n");
+    use_drivers(folder);
+    const oce_status status = oce_device_open("pocl", &device);
+    folder_remove(folder);
+    if (status == OCE_ERROR_NO_PLATFORM)
+        cr_skip_test("PoCL is not installed as libpocl.so.2");
+    TEST_OK(status);
+    cr_expect(strstr(oce_device_get_info(device)->platform_vendor, "pocl") != NULL);
+    oce_device_close(device);
+}
