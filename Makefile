@@ -51,9 +51,9 @@ SO := libocelli.so
 SO_MAJOR := libocelli.so.$(SOVERSION)
 SO_FULL := libocelli.so.$(VERSION)
 endif
-LIB_LIBS := $(OPENCL) -lclblast $(if $(PROTO_SRC),-lprotobuf-c -lsnappy) -lz -lm -lpthread
-CLI_LIBS := -ljansson
-TEST_LIBS := -lcriterion -ljansson
+LIB_LIBS := $(OPENCL) -lclblast $(if $(PROTO_SRC),-lprotobuf-c -lsnappy) -ljansson -lz -lm -lpthread
+CLI_LIBS :=
+TEST_LIBS := -lcriterion
 
 # --- Files -------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ struct oce_arena_block {
 void *oce_arena_take(oce_arena *arena, size_t size) {
     if (size > SIZE_MAX - BLOCK_BYTES)
         return NULL;
-    size = oce_size_round_up(size, alignof(max_align_t));
+    size = oce_size_round_up(size > 0 ? size : 1, alignof(max_align_t));
     if (size > arena->left) {
         const size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
         struct oce_arena_block *block = malloc(sizeof *block + room);

@@ -125,6 +125,10 @@ oce_status oce_file_remove(const char *path) {
     return OCE_OK;
 }
 
+void oce_file_discard(const char *path) {
+    unlink(path);
+}
+
 oce_status oce_file_rename(const char *from, const char *to) {
     if (rename(from, to) != 0) {
         const int error = errno;

@@ -62,6 +62,8 @@ oce_status oce_file_write(const char *path, const void *data, size_t size);
 
 /* Removes a file; one that is not there is no error. */
 oce_status oce_file_remove(const char *path);
+/* The same if it can be done, and without a message: for ways out of a failure. */
+void oce_file_discard(const char *path);
 oce_status oce_file_rename(const char *from, const char *to);
 /* A second name for the file (a copy where the file system has no hard links), replacing `to`. */
 oce_status oce_file_link(const char *from, const char *to);
