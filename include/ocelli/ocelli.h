@@ -2,6 +2,8 @@
 #ifndef OCELLI_OCELLI_H
 #define OCELLI_OCELLI_H
 
+#include <ocelli/array.h>
+#include <ocelli/checkpoint.h>
 #include <ocelli/conv2d.h>
 #include <ocelli/data.h>
 #include <ocelli/device.h>
