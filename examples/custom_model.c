@@ -4,7 +4,7 @@
  *
  *   custom_model [STEPS]
  *
- * Test run: custom_model 20
+ * Test run: custom_model 60
  */
 #include <ocelli/ocelli.h>
 

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 enum { BATCH = 50, PIXELS = 28 * 28 };
 
 static void check(oce_status status) {
@@ -50,8 +49,8 @@ int main(int argc, char **argv) {
     check(oce_model_allocate(model));
 
     oce_batches *batches = NULL;
-    check(oce_batches_create(oce_dataset_count(train), BATCH, OCE_SHUFFLE_EPOCH, 1, &batches));
     static uint8_t images[BATCH * PIXELS], labels[BATCH];
+    check(oce_batches_create(oce_dataset_count(train), BATCH, OCE_SHUFFLE_EPOCH, 1, &batches));
     for (int step = 0; step < steps; step++) {
         int32_t indices[BATCH];
         check(oce_batches_next(batches, indices));
