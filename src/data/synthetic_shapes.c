@@ -31,11 +31,20 @@ typedef struct object {
     float opacity;        /* 0..1 */
 } object;
 
-static colour draw_colour(oce_random *random) {
+static colour draw_colour(oce_random *random, float darkest, float brightest) {
     colour drawn;
     for (int c = 0; c < 3; c++)
-        drawn.rgb[c] = oce_draw_between(random, 15.0F, 240.0F);
+        drawn.rgb[c] = oce_draw_between(random, darkest, brightest);
     return drawn;
+}
+
+/* Objects are brighter than backgrounds and clutter, on the whole. */
+static colour draw_ground_colour(oce_random *random) {
+    return draw_colour(random, 10.0F, 150.0F);
+}
+
+static colour draw_object_colour(oce_random *random) {
+    return draw_colour(random, 90.0F, 250.0F);
 }
 
 static float squared_distance(colour a, colour b) {
@@ -45,12 +54,13 @@ static float squared_distance(colour a, colour b) {
     return sum;
 }
 
-/* A colour that stands out from `other`: the first of a few draws that does, or the last. */
-static colour draw_contrast(oce_random *random, colour other) {
+/* A colour of `draw` that stands out from `other`: of a few draws the first that does, or the last.
+ */
+static colour draw_contrast(oce_random *random, colour (*draw)(oce_random *), colour other) {
     const float apart = 90.0F;
-    colour drawn = draw_colour(random);
+    colour drawn = draw(random);
     for (int i = 0; i < 8 && squared_distance(drawn, other) < apart * apart; i++)
-        drawn = draw_colour(random);
+        drawn = draw(random);
     return drawn;
 }
 
@@ -155,8 +165,8 @@ static void paint(colour *canvas, const object *thing) {
 
 /* A gradient between two colours, in a random direction; returns the colour in the middle. */
 static colour paint_background(oce_random *random, colour *canvas) {
-    const colour from = draw_colour(random);
-    const colour far = draw_colour(random);
+    const colour from = draw_ground_colour(random);
+    const colour far = draw_ground_colour(random);
     const colour to = blend(from, far, oce_draw_between(random, 0.0F, 0.6F));
     const oce_point slope = oce_draw_direction(oce_random_uniform(random));
     for (int i = 0; i < PIXELS; i++) {
@@ -185,8 +195,8 @@ static void paint_clutter(oce_random *random, colour *canvas, uint32_t count) {
             bar ? oce_draw_between(random, 4.0F, 14.0F) : oce_draw_between(random, 1.5F, 3.5F);
         thing.along =
             bar ? oce_draw_between(random, 0.6F, 1.2F) : oce_draw_between(random, 1.5F, 3.5F);
-        thing.paint = draw_colour(random);
-        thing.opacity = oce_draw_between(random, 0.4F, 1.0F);
+        thing.paint = draw_ground_colour(random);
+        thing.opacity = oce_draw_between(random, 0.4F, 0.9F);
         paint(canvas, &thing);
     }
 }
@@ -196,28 +206,28 @@ static void paint_object(oce_random *random, colour *canvas, int label, colour b
     const bool textured = label >= STRIPES;
     object thing = {.form = textured ? patches[oce_random_below(random, 4)] : label,
                     .texture = textured ? label : PLAIN};
-    thing.across = oce_draw_between(random, textured ? 8.0F : 5.5F, 12.5F);
+    thing.across = oce_draw_between(random, textured ? 7.5F : 6.0F, 13.0F);
     thing.along = thing.across * oce_draw_between(random, 0.75F, 1.0F);
     const float room = 0.5F * (float)SIZE - 0.8F * thing.across;
     thing.centre.x = 0.5F * (float)SIZE + room * oce_draw_between(random, -1.0F, 1.0F);
     thing.centre.y = 0.5F * (float)SIZE + room * oce_draw_between(random, -1.0F, 1.0F);
-    thing.axis = oce_draw_direction(oce_random_uniform(random));
+    thing.axis = oce_draw_direction(oce_draw_between(random, -0.1F, 0.1F));
     thing.period = oce_draw_between(random, 4.0F, 6.5F);
     thing.phase.x = oce_random_uniform(random);
     thing.phase.y = oce_random_uniform(random);
-    thing.paint = draw_contrast(random, background);
-    thing.second = draw_contrast(random, thing.paint);
+    thing.paint = draw_contrast(random, draw_object_colour, background);
+    thing.second = draw_contrast(random, draw_ground_colour, thing.paint);
     thing.shade = oce_draw_between(random, 0.0F, 35.0F);
-    thing.opacity = oce_draw_between(random, 0.75F, 1.0F);
+    thing.opacity = oce_draw_between(random, 0.35F, 1.0F);
     paint(canvas, &thing);
 }
 
 void oce_draw_shape(oce_random *random, int label, uint8_t *pixels) {
     colour canvas[PIXELS];
     const colour background = paint_background(random, canvas);
-    paint_clutter(random, canvas, 2 + oce_random_below(random, 4));
+    paint_clutter(random, canvas, 1 + oce_random_below(random, 4));
     paint_object(random, canvas, label, background);
-    paint_clutter(random, canvas, oce_random_below(random, 3));
+    paint_clutter(random, canvas, oce_random_below(random, 2));
     const float noise = oce_draw_between(random, 8.0F, 60.0F);
     for (int i = 0; i < PIXELS; i++) {
         const uint32_t word = oce_random_u32(random), more = oce_random_u32(random);
