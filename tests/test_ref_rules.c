@@ -107,12 +107,12 @@ Test(ref_rules, max_pool_counts_padding_in_the_winners_position) {
         .width = 2,
         .channels = 1,
         .window = {
-            .size = {3, 3}, .stride = {2, 2}, .padding = OCE_PADDING_EXPLICIT, .before = {2, 1}}};
+            .size = {2, 3}, .stride = {2, 2}, .padding = OCE_PADDING_EXPLICIT, .before = {1, 1}}};
     const float x[4] = {1, 4, 2, 3};
     float y;
     uint8_t winner;
     cr_assert_eq(oce_ref_pool_forward(&desc, x, &y, &winner), OCE_OK);
-    cr_expect_eq(winner, 2 * 3 + 2, "winner %u", (unsigned)winner);
+    cr_expect_eq(winner, 1 * 3 + 2, "winner %u", (unsigned)winner);
     cr_expect_eq(y, 4.0F);
 }
 
@@ -240,14 +240,14 @@ Test(ref_rules, xent_by_class_is_xent_by_one_hot) {
 }
 
 Test(ref_rules, xent_of_a_label_out_of_range_is_nan) {
-    const float logits[4] = {1, 0, 1, 0};
-    const uint8_t labels[2] = {0, 2};
-    float dlogits[4], probabilities[4];
+    const float logits[6] = {1, 0, 1, 0, 1, 0};
+    const uint8_t labels[3] = {0, 2, 1};
+    float dlogits[6], probabilities[6];
     oce_xent_sums sums;
-    oce_ref_softmax_xent_classes(2, 2, logits, labels, 1.0F, &sums, dlogits, NULL);
-    oce_ref_softmax(2, 2, logits, probabilities);
+    oce_ref_softmax_xent_classes(3, 2, logits, labels, 1.0F, &sums, dlogits, NULL);
+    oce_ref_softmax(3, 2, logits, probabilities);
     cr_expect(isnan(sums.loss), "loss %g", (double)sums.loss);
-    cr_expect_eq(sums.correct, 1);
+    cr_expect_eq(sums.correct, 1, "%d correct", (int)sums.correct);
     expect_floats(&dlogits[2], &probabilities[2], 2, NULL, exactly, "gradient of that row");
 }
 
@@ -294,6 +294,25 @@ Test(ref_rules, epsilon_has_its_place) {
     cr_assert_eq(oce_ref_optimizer_step(&rmsprop, 2.0F, &state, &gradient, &parameter, slots, 1),
                  OCE_OK);
     cr_expect_eq(parameter, -2.0F, "RMSProp: %g", (double)parameter);
+}
+
+/* From 0 the whole update is visible: dividing first would round some of them otherwise. */
+Test(ref_rules, adam_multiplies_before_it_divides) {
+    enum { COUNT = 64 };
+    const oce_optimizer_desc adam = {
+        .kind = OCE_OPTIMIZER_ADAM, .beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-8F};
+    oce_optimizer_state state = {adam.beta1, adam.beta2};
+    const float alpha = 0.001F * sqrtf(1.0F - adam.beta2) / (1.0F - adam.beta1);
+    float gradients[COUNT], parameters[COUNT] = {0}, m[COUNT] = {0}, v[COUNT] = {0};
+    float expected[COUNT];
+    float *const slots[2] = {m, v};
+    for (int i = 0; i < COUNT; i++)
+        gradients[i] = sinf((float)i + 1.0F);
+    cr_assert_eq(oce_ref_optimizer_step(&adam, 0.001F, &state, gradients, parameters, slots, COUNT),
+                 OCE_OK);
+    for (int i = 0; i < COUNT; i++)
+        expected[i] = -(m[i] * alpha) / (sqrtf(v[i]) + 1e-8F);
+    expect_floats(parameters, expected, COUNT, NULL, exactly, "parameters");
 }
 
 Test(ref_rules, optimizer_of_unknown_kind_is_refused) {
