@@ -18,6 +18,7 @@ bool oce_cache_is_wanted(const oce_device_info *info, const char *platform_versi
         return true;
     return strstr(platform_version, "PoCL") == NULL &&
            strstr(info->platform_vendor, "NVIDIA") == NULL &&
+           strstr(info->platform_vendor, "Mesa") == NULL &&
            strstr(info->platform_name, "Oclgrind") == NULL;
 }
 

@@ -20,8 +20,9 @@
 /* What a store leaves at most in the folder, in bytes; the oldest files go first. */
 #define OCE_CACHE_LIMIT (UINT64_C(256) << 20)
 
-/* True if programs of this device are worth caching: PoCL and NVIDIA cache by themselves, and
- * Oclgrind's reports need the source. */
+/* True if programs of this device are worth caching: PoCL, NVIDIA and Mesa cache by themselves (and
+ * rusticl ends the process on a binary that it does not know), Oclgrind's reports need the source.
+ */
 bool oce_cache_is_wanted(const oce_device_info *info, const char *platform_version);
 
 /* Everything that decides what the binary is; the caller finishes *key, which is empty if memory
