@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = 80, TEXT_COLUMN = 24, MAX_NAME = 32 };
+enum { COLUMNS = 80, TEXT_COLUMN = 24, MAX_NAME = 32, SANE_INT = 1000000000, SANE_REAL = 1000000 };
 
 void cli_print_wrapped(FILE *stream, const char *text, int column, int indent) {
     bool at_start = true;
@@ -37,16 +37,22 @@ static const char *default_of(const cli_option *option) {
     return option->shown_initial != NULL ? option->shown_initial : option->initial;
 }
 
-/* "1 to 100", "above 0, at most 1"; "" without bounds. */
+/* "1 to 100", "above 0, at most 1", "at least 1"; "" without bounds. Limits that only keep numbers
+ * sane are not worth a word. */
 static void describe_range(const cli_option *option, char *text, size_t bytes) {
+    const bool has_ints = option->min != 0 || option->max != 0;
+    const bool has_reals = option->low != 0 || option->high != 0;
     text[0] = '\0';
-    if (option->type == CLI_TYPE_INT && (option->min != 0 || option->max != 0)) {
-        if (option->max == INT64_MAX)
+    if (option->type == CLI_TYPE_INT && has_ints) {
+        if (option->max >= SANE_INT)
             snprintf(text, bytes, "at least %lld", (long long)option->min);
         else
             snprintf(text, bytes, "%lld to %lld", (long long)option->min, (long long)option->max);
-    } else if (option->type == CLI_TYPE_REAL && (option->low != 0 || option->high != 0)) {
-        if (option->above_low)
+    } else if (option->type == CLI_TYPE_REAL && has_reals) {
+        const char *word = option->above_low ? "above" : "at least";
+        if (option->high >= SANE_REAL)
+            snprintf(text, bytes, "%s %g", word, option->low);
+        else if (option->above_low)
             snprintf(text, bytes, "above %g, at most %g", option->low, option->high);
         else
             snprintf(text, bytes, "%g to %g", option->low, option->high);
@@ -80,7 +86,7 @@ static void print_option(FILE *stream, const cli_option *option) {
 }
 
 void cli_print_help(FILE *stream, const cli_verb *verb) {
-    fprintf(stream, "Usage: ocelli %s [OPTION]...%s%s\n\n", verb->name,
+    fprintf(stream, "Usage: ocelli %s%s%s [OPTION]...\n\n", verb->name,
             verb->operands != NULL ? " " : "", verb->operands != NULL ? verb->operands : "");
     cli_print_wrapped(stream, verb->description != NULL ? verb->description : verb->summary, 0, 0);
     fputs("\nOptions:\n", stream);

@@ -160,14 +160,18 @@ void cli_table_print(const cli_table *table, FILE *stream, int indent) {
         return;
     const size_t columns = (size_t)table->columns;
     int total = -GAP;
-    for (size_t i = 0; i < columns; i++)
+    bool has_titles = false;
+    for (size_t i = 0; i < columns; i++) {
         widths[i] = width_of(table->title[i]);
+        has_titles = has_titles || widths[i] > 0;
+    }
     for (size_t i = 0; i < table->cell_count; i++)
         if (width_of(table->cells[i]) > widths[i % columns])
             widths[i % columns] = width_of(table->cells[i]);
     for (size_t i = 0; i < columns; i++)
         total += widths[i] + GAP;
-    print_row(table, stream, indent, table->title, columns, widths);
+    if (has_titles)
+        print_row(table, stream, indent, table->title, columns, widths);
     for (size_t i = 0; i < table->cell_count; i += columns) {
         const size_t left = table->cell_count - i;
         if (table->rules[i]) {

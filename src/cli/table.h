@@ -18,7 +18,8 @@ void cli_table_destroy(cli_table *table);
 void cli_table_cell(cli_table *table, const char *format, ...) CLI_PRINTF(2, 3);
 /* Draws a line across before the next row. */
 void cli_table_rule(cli_table *table);
-/* Prints titles and rows, columns two blanks apart, each line behind `indent` blanks. */
+/* Prints titles (unless all are empty) and rows, columns two blanks apart, each line behind
+ * `indent` blanks. */
 void cli_table_print(const cli_table *table, FILE *stream, int indent);
 
 /* `text` with everything that is not printable UTF-8 as '?'. */
