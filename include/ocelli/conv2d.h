@@ -57,9 +57,14 @@ typedef struct oce_conv2d_plan oce_conv2d_plan;
  * Checks the description, picks an algorithm for each pass in `passes` and builds its kernels.
  * Allocates no device memory.
  *
- * Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT (negative or zero-sized extents,
- * batch excepted), OCE_ERROR_OVERFLOW, OCE_ERROR_UNSUPPORTED (a forced family cannot serve the
- * shape: the message says why), OCE_ERROR_BUILD.
+ * Batch, height or width may be 0. Channels or filters may be 0 only for a plan of the filter
+ * gradient alone, as TensorFlow has it.
+ *
+ * Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT (an empty filter, a negative
+ * extent, an unknown activation, family or pass), OCE_ERROR_OVERFLOW (an image with its padding,
+ * or the filter, of 2^31 elements or more, or sizes that cannot be represented),
+ * OCE_ERROR_UNSUPPORTED (a forced family cannot serve the shape: the message says why),
+ * OCE_ERROR_BUILD.
  */
 OCE_API oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc,
                                           unsigned passes, oce_conv2d_plan **plan);
@@ -67,12 +72,14 @@ OCE_API void oce_conv2d_plan_destroy(oce_conv2d_plan *plan);
 
 /** The resolved geometry, e.g. the output size. */
 OCE_API const oce_window_geometry *oce_conv2d_plan_geometry(const oce_conv2d_plan *plan);
-/** The family that serves `pass`. */
+/** The family that serves `pass`; OCE_CONV2D_AUTO if it was not planned. */
 OCE_API oce_conv2d_family oce_conv2d_plan_family(const oce_conv2d_plan *plan, oce_pass pass);
 /** The halo that X should have for the fastest forward pass and filter gradient. Tensors with a
- * smaller halo, or none, work too: they are copied into the workspace first. */
+ * smaller halo, none, or gaps between their pixels work too: they are copied into the workspace
+ * first. */
 OCE_API oce_halo oce_conv2d_plan_halo(const oce_conv2d_plan *plan);
-/** Bytes of workspace for the passes planned, if X has the halo `x_halo` (NULL: none). */
+/** Bytes of workspace for the passes planned, if X has the halo `x_halo` (NULL: none, or X has gaps
+ * between its pixels). */
 OCE_API size_t oce_conv2d_plan_workspace(const oce_conv2d_plan *plan, const oce_halo *x_halo);
 /** Multiply-adds times 2 of one pass, as the direct sum counts them. */
 OCE_API double oce_conv2d_plan_flops(const oce_conv2d_plan *plan, oce_pass pass);

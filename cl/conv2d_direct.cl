@@ -1,0 +1,241 @@
+/*
+ * Direct convolution for CPUs: each work-item is a group of its own and keeps a tile of
+ * TILE_ROWS x TILE_VECTORS vectors of sums in registers. All three passes are one product of
+ * matrices that are never formed,
+ *
+ *   forward          Y[pixel][k]     = sum over (tap, c) of X[pixel moved by tap][c] * F[tap, c][k]
+ *   input gradient   the same on dY, with the taps reversed and the channels exchanged
+ *   filter gradient  dF[tap, c][k]   = sum over pixels of X[pixel moved by tap][c] * dY[pixel][k]
+ *
+ * in which a step of the sum multiplies one number for each row of the tile (loaded and broadcast)
+ * by TILE_VECTORS vectors that all rows share. The address of X is a part that depends on the row
+ * plus one that depends on the step, so any stride, dilation and channel count goes through the
+ * same loop. Along one row of a window without dilation the taps' channels lie side by side in X
+ * and are one run of steps.
+ *
+ * Tensors are [image, row, column, channel] with strides in elements: _image, _down and _right.
+ * Only the tile is compiled in; layers of any shape share a program for each tile.
+ */
+
+/* Rows of the tile. */
+#ifndef TILE_ROWS
+#define TILE_ROWS 4
+#endif
+
+/* Vectors of a row: TILE_ROWS * TILE_VECTORS sums, TILE_VECTORS shared vectors and one broadcast
+ * must fit the registers. */
+#ifndef TILE_VECTORS
+#define TILE_VECTORS 2
+#endif
+
+#define TILE_WIDTH (TILE_VECTORS * VW)
+
+/* sums[m] += a[at[m] + t * a_step] * b[t * b_step ...] for each t below count. */
+static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS],
+                            __global const float *restrict a, const long at[TILE_ROWS],
+                            const long a_step, __global const float *restrict b, const long b_step,
+                            const int count) {
+    for (int t = 0; t < count; t++) {
+        floatv shared[TILE_VECTORS];
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] = vloadv(v, b);
+        UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+            const floatv factor = (floatv)(a[at[m]]);
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
+                FMA(factor, shared[v], sums[m][v]);
+        }
+        a += a_step;
+        b += b_step;
+    }
+}
+
+/* The first `lanes` lanes of a vector in memory, or all if that is VW. */
+static inline floatv load_lanes(__global const float *from, const int lanes) {
+    if (lanes == VW)
+        return vloadv(0, from);
+    float some[VW];
+    for (int i = 0; i < VW; i++)
+        some[i] = i < lanes ? from[i] : 0;
+    return vloadv(0, some);
+}
+
+static inline void store_lanes(floatv value, __global float *to, const int lanes) {
+    if (lanes == VW) {
+        vstorev(value, 0, to);
+        return;
+    }
+    float some[VW];
+    vstorev(value, 0, some);
+    for (int i = 0; i < lanes; i++)
+        to[i] = some[i];
+}
+
+/* Lanes of vector v of a tile whose last vector has last_lanes. */
+#define LANES(v) ((v) == TILE_VECTORS - 1 ? last_lanes : VW)
+
+/*
+ * y = act(sum + bias) for a block of TILE_WIDTH output channels (dimension 0) and a run of
+ * group_pixels of the `pixels` output pixels of all images (dimension 1).
+ *
+ * x_down and x_right: how far the window moves in x from one output pixel to the next; x_tap_down
+ * and x_tap: from one tap of the window to the next. A window has window_rows rows of window_taps
+ * taps, each tap_length contiguous numbers; the filter's rows follow in that order, filter_row
+ * elements apart, and blocks filter_block apart. Window rows are taken pass_rows at a time, so that
+ * their part of the filter stays in the cache while it meets all pixels of the group; the sums wait
+ * in y in between.
+ */
+KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const long x_right,
+                           const long x_tap_down, const long x_tap, IN(filter),
+                           const long filter_block, const int filter_row, IN(bias), OUT(y),
+                           const long y_image, const long y_down, const long y_right,
+                           const int output_rows, const int output_columns, const long pixels,
+                           const int group_pixels, const int window_rows, const int window_taps,
+                           const int tap_length, const int pass_rows, const int last_lanes,
+                           const int relu) {
+    const int block = get_global_id(0) * TILE_WIDTH;
+    const long first = get_global_id(1) * (long)group_pixels;
+    const long last = min(first + group_pixels, pixels);
+    const int first_j = (int)(first % output_columns);
+    const int first_i = (int)(first / output_columns % output_rows);
+    const long image = first / output_columns / output_rows;
+    /* From the last pixel of a row to the first of the next, from the last row to the next image */
+    const long x_next_row = x_down - x_right * output_columns;
+    const long y_next_row = y_down - y_right * output_columns;
+    const long x_next_image = x_image - x_down * output_rows;
+    const long y_next_image = y_image - y_down * output_rows;
+    __global const float *panel = AT(filter) + get_global_id(0) * filter_block;
+    __global float *out = AT(y) + block;
+    for (int row = 0; row < window_rows; row += pass_rows) {
+        const int end = min(row + pass_rows, window_rows);
+        int i = first_i, j = first_j;
+        long x_pixel = image * x_image + i * x_down + j * x_right;
+        long y_pixel = image * y_image + i * y_down + j * y_right;
+        for (long pixel = first; pixel < last; pixel += TILE_ROWS) {
+            long from[TILE_ROWS], to[TILE_ROWS];
+            UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                from[m] = x_pixel;
+                to[m] = y_pixel;
+                if (pixel + m + 1 >= last)
+                    continue; /* surplus rows of the last tile repeat its last pixel */
+                x_pixel += x_right;
+                y_pixel += y_right;
+                if (++j == output_columns) {
+                    j = 0;
+                    x_pixel += x_next_row;
+                    y_pixel += y_next_row;
+                    if (++i == output_rows) {
+                        i = 0;
+                        x_pixel += x_next_image;
+                        y_pixel += y_next_image;
+                    }
+                }
+            }
+            floatv sums[TILE_ROWS][TILE_VECTORS];
+            if (row > 0) {
+                UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
+                        load_lanes(out + to[m] + v * VW, LANES(v));
+            } else {
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+                    const floatv start =
+                        bias_base ? vloadv(0, AT(bias) + block + v * VW) : (floatv)(0);
+                    UNROLL for (int m = 0; m < TILE_ROWS; m++) sums[m][v] = start;
+                }
+            }
+            __global const float *b = panel + (long)row * window_taps * tap_length * filter_row;
+            for (int r = row; r < end; r++)
+                for (int s = 0; s < window_taps; s++) {
+                    multiply(sums, AT(x) + r * x_tap_down + s * x_tap, from, 1, b, filter_row,
+                             tap_length);
+                    b += (long)tap_length * filter_row;
+                }
+            UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+                const floatv sum = sums[m][v];
+                store_lanes(relu && end == window_rows ? select(sum, (floatv)(0), sum <= 0) : sum,
+                            out + to[m] + v * VW, LANES(v));
+            }
+        }
+    }
+}
+
+/*
+ * Partial sums of the filter gradient: partials[split][position][channel], a row having
+ * partial_row floats. Positions are in the order (tap row, input channel, tap column): neighbouring
+ * columns read nearly the same numbers of x, which then come from the first cache. A group computes
+ * a block of TILE_WIDTH channels (dimension 0), group_positions of the `positions` positions
+ * (dimension 1), over an equal share of the `dy_rows` rows of dY of all images (dimension 2:
+ * splits).
+ *
+ * dY is taken in blocks of block_rows x block_columns pixels, which stay in the first cache while
+ * all positions meet them. Each block is summed on its own and then added, which keeps the rounding
+ * small; the blocks are part of the result, so they depend on the shape only.
+ */
+KERNEL void direct_filter_grad(IN(x), const long x_image, const long x_down, const long x_right,
+                               const long x_tap_down, const long x_tap, const int window_columns,
+                               const int channels, IN(dy), const long dy_image, const long dy_down,
+                               const long dy_right, OUT(partials), const int partial_row,
+                               const int output_rows, const int output_columns,
+                               const long dy_rows, const int positions, const int group_positions,
+                               const int splits, const int block_rows, const int block_columns) {
+    const int block = get_global_id(0) * TILE_WIDTH;
+    const int first = get_global_id(1) * group_positions;
+    const int last = min(first + group_positions, positions), split = get_global_id(2);
+    const long end_row = dy_rows * (split + 1) / splits;
+    const int first_s = first % window_columns, first_c = first / window_columns % channels;
+    const long first_at =
+        first / window_columns / channels * x_tap_down + first_s * x_tap + first_c;
+    __global float *out = AT(partials) + ((long)split * positions) * partial_row + block;
+    bool is_first = true;
+    for (long row = dy_rows * split / splits; row < end_row; row += block_rows)
+        for (int column = 0; column < output_columns; column += block_columns) {
+            const int row_count = (int)min((long)block_rows, end_row - row);
+            const int column_count = min(block_columns, output_columns - column);
+            const int first_i = (int)(row % output_rows);
+            __global const float *x_block = AT(x) + row / output_rows * x_image +
+                                            first_i * x_down + column * x_right;
+            __global const float *dy_block = AT(dy) + row / output_rows * dy_image +
+                                             first_i * dy_down + column * dy_right + block;
+            int c = first_c, s = first_s;
+            long position_at = first_at;
+            for (int position = first; position < last; position += TILE_ROWS) {
+                long at[TILE_ROWS];
+                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                    at[m] = position_at;
+                    if (position + m + 1 >= last)
+                        continue; /* surplus rows are not stored */
+                    position_at += x_tap;
+                    if (++s == window_columns) {
+                        s = 0;
+                        position_at += 1 - x_tap * window_columns;
+                        if (++c == channels) {
+                            c = 0;
+                            position_at += x_tap_down - channels;
+                        }
+                    }
+                }
+                floatv sums[TILE_ROWS][TILE_VECTORS];
+                UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+                __global const float *a = x_block, *b = dy_block;
+                int i = first_i;
+                for (int r = 0; r < row_count; r++) {
+                    multiply(sums, a, at, x_right, b, dy_right, column_count);
+                    a += x_down;
+                    b += dy_down;
+                    if (++i == output_rows) {
+                        i = 0;
+                        a += x_image - x_down * output_rows;
+                        b += dy_image - dy_down * output_rows;
+                    }
+                }
+                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                    if (position + m >= last)
+                        continue;
+                    __global float *to = out + (long)(position + m) * partial_row;
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                        vstorev(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to), v, to);
+                }
+            }
+            is_first = false;
+        }
+}

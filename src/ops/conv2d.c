@@ -1,0 +1,327 @@
+/* Convolution: checks, the choice of a family for each pass, and the public calls. */
+#include "ops/conv2d_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PASSES = 3 };
+
+/* One pass of a plan; method is NULL if the pass was not asked for. */
+typedef struct planned_pass {
+    const oce_conv2d_method *method;
+    void *state;
+    size_t workspace_in_place, workspace_copied; /* bytes, by whether X is read in place */
+} planned_pass;
+
+struct oce_conv2d_plan {
+    oce_device *device;
+    oce_conv2d_shape shape;
+    planned_pass passes[PASSES];
+    oce_conv2d_layout layout; /* only if Y is empty: dX is then cleared */
+};
+
+const char *oce_conv2d_family_name(oce_conv2d_family family) {
+    switch (family) {
+    case OCE_CONV2D_AUTO:
+        return "auto";
+    case OCE_CONV2D_NAIVE:
+        return "naive";
+    case OCE_CONV2D_DIRECT:
+        return "direct";
+    case OCE_CONV2D_WINOGRAD:
+        return "winograd";
+    case OCE_CONV2D_FAMILIES:
+        break;
+    }
+    return "unknown";
+}
+
+static int pass_index(oce_pass pass) {
+    return pass == OCE_PASS_FORWARD ? 0 : pass == OCE_PASS_INPUT_GRAD ? 1 : 2;
+}
+
+static const char *pass_name(oce_pass pass) {
+    static const char *const names[PASSES] = {"forward pass", "input gradient", "filter gradient"};
+    return names[pass_index(pass)];
+}
+
+/* ---- Checking a description ---------------------------------------------------------------- */
+
+#define SHAPE_FORMAT "%lld x %lld x %lld x %lld"
+#define SHAPE_ARGS(d) (long long)(d)[0], (long long)(d)[1], (long long)(d)[2], (long long)(d)[3]
+
+/* Kernels count the elements of one image, and of a filter, in an int; those of a tensor must be
+ * countable in bytes. dim[1] and dim[2] with padding. */
+static oce_status check_elements(const char *what, const int64_t dim[4], bool is_filter) {
+    size_t bytes = 0, image = 0;
+    const bool fits = oce_size_product(dim, 4, &bytes) &&
+                      oce_size_mul(bytes, sizeof(float), &bytes) && bytes <= (size_t)INT64_MAX;
+    const bool fits_int = fits &&
+                          oce_size_product(is_filter ? dim : dim + 1, is_filter ? 4 : 3, &image) &&
+                          image <= (size_t)INT32_MAX && dim[0] <= INT32_MAX;
+    OCE_REQUIRE(fits_int, OCE_ERROR_OVERFLOW,
+                "conv2d: %s of " SHAPE_FORMAT " is too large: a filter, an image with its padding "
+                "and a batch must have less than 2^31 elements each",
+                what, SHAPE_ARGS(dim));
+    return OCE_OK;
+}
+
+static int64_t at_least_0(int64_t value) {
+    return value > 0 ? value : 0;
+}
+
+/* How far windows read beyond the last row or column of the input. */
+static int64_t reach_after(const oce_window_geometry *g, int axis) {
+    const int64_t last = (g->output[axis] - 1) * g->stride[axis] - g->before[axis] +
+                         (g->size[axis] - 1) * g->dilation[axis];
+    return at_least_0(last - (g->input[axis] - 1));
+}
+
+static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
+                                oce_conv2d_shape *shape) {
+    OCE_REQUIRE(desc->batch >= 0, OCE_ERROR_INVALID_ARGUMENT, "conv2d: batch %lld is negative",
+                (long long)desc->batch);
+    const bool may_be_empty = passes == OCE_PASS_FILTER_GRAD; /* as TensorFlow has it */
+    OCE_REQUIRE(desc->channels >= (may_be_empty ? 0 : 1) && desc->filters >= (may_be_empty ? 0 : 1),
+                OCE_ERROR_INVALID_ARGUMENT, "conv2d: %lld channels and %lld filters: the filter %s",
+                (long long)desc->channels, (long long)desc->filters,
+                may_be_empty ? "has a negative extent" : "would be empty");
+    OCE_REQUIRE(desc->activation == OCE_ACTIVATION_NONE || desc->activation == OCE_ACTIVATION_RELU,
+                OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown activation %d", (int)desc->activation);
+    oce_window_geometry g;
+    OCE_TRY(oce_window_resolve(&desc->window, desc->height, desc->width, &g));
+    *shape = (oce_conv2d_shape){
+        .batch = desc->batch,
+        .channels = desc->channels,
+        .filters = desc->filters,
+        .window = g,
+        .activation = desc->activation,
+        .x_dim = {desc->batch, g.input[0], g.input[1], desc->channels},
+        .f_dim = {g.size[0], g.size[1], desc->channels, desc->filters},
+        .y_dim = {desc->batch, g.output[0], g.output[1], desc->filters},
+    };
+    const int64_t padded[4] = {desc->batch, g.input[0] + g.before[0] + g.after[0],
+                               g.input[1] + g.before[1] + g.after[1],
+                               desc->channels > 0 ? desc->channels : 1};
+    OCE_TRY(check_elements("the input", padded, false));
+    OCE_TRY(check_elements("the filter", shape->f_dim, true));
+    OCE_TRY(check_elements("the output", shape->y_dim, false));
+    if (g.output[0] > 0 && g.output[1] > 0)
+        shape->reach = (oce_halo){.top = g.before[0],
+                                  .bottom = reach_after(&g, 0),
+                                  .left = g.before[1],
+                                  .right = reach_after(&g, 1)};
+    return OCE_OK;
+}
+
+/* ---- Choosing families --------------------------------------------------------------------- */
+
+/* The families that AUTO may use, best first. */
+static int candidates(const oce_limits *limits, const oce_conv2d_method *list[2]) {
+    int count = 0;
+    if (limits->is_cpu)
+        list[count++] = &oce_conv2d_direct;
+    list[count++] = &oce_conv2d_naive;
+    return count;
+}
+
+static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
+    static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct};
+    for (int i = 0; i < OCE_COUNT(methods); i++)
+        if (methods[i]->family == family)
+            return methods[i];
+    return NULL;
+}
+
+static oce_status choose(const oce_conv2d_plan *plan, oce_conv2d_family family, oce_pass pass,
+                         const oce_conv2d_method **method) {
+    const oce_limits *limits = oce_device_limits(plan->device);
+    const oce_conv2d_method *list[2] = {NULL, NULL};
+    int count = 1;
+    if (family == OCE_CONV2D_AUTO) {
+        count = candidates(limits, list);
+    } else {
+        list[0] = forced_method(family);
+        OCE_REQUIRE(list[0] != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
+                    (int)family);
+    }
+    char reason[160] = "";
+    for (int i = 0; i < count; i++)
+        if (list[i]->serves(&plan->shape, limits, pass, reason, sizeof reason)) {
+            *method = list[i];
+            return OCE_OK;
+        }
+    return oce_fail(OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
+                    oce_conv2d_family_name(family), pass_name(pass), reason);
+}
+
+static oce_status plan_pass(oce_conv2d_plan *plan, oce_conv2d_family family, oce_pass pass) {
+    planned_pass *p = &plan->passes[pass_index(pass)];
+    OCE_TRY(choose(plan, family, pass, &p->method));
+    if (plan->shape.y_dim[1] == 0 || plan->shape.y_dim[2] == 0)
+        OCE_TRY(oce_conv2d_layout_get(plan->device, &plan->layout));
+    OCE_TRY(p->method->prepare(plan->device, &plan->shape, pass, &p->state));
+    OCE_TRY(p->method->workspace(&plan->shape, p->state, true, &p->workspace_in_place));
+    return p->method->workspace(&plan->shape, p->state, false, &p->workspace_copied);
+}
+
+oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
+                                  oce_conv2d_plan **result) {
+    *result = NULL;
+    OCE_REQUIRE(passes != 0 && (passes & ~(unsigned)OCE_PASS_ALL) == 0, OCE_ERROR_INVALID_ARGUMENT,
+                "conv2d: %u is no set of passes", passes);
+    oce_conv2d_shape shape;
+    OCE_TRY(resolve_shape(desc, passes, &shape));
+    oce_conv2d_plan *plan = calloc(1, sizeof *plan);
+    OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
+    plan->device = device;
+    plan->shape = shape;
+    oce_status status = OCE_OK;
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD && status == OCE_OK;
+         pass *= 2)
+        if (passes & pass)
+            status = plan_pass(plan, desc->family, (oce_pass)pass);
+    if (status != OCE_OK) {
+        oce_conv2d_plan_destroy(plan);
+        return status;
+    }
+    *result = plan;
+    return OCE_OK;
+}
+
+void oce_conv2d_plan_destroy(oce_conv2d_plan *plan) {
+    if (plan == NULL)
+        return;
+    for (int i = 0; i < PASSES; i++)
+        free(plan->passes[i].state);
+    free(plan);
+}
+
+/* ---- Queries ------------------------------------------------------------------------------- */
+
+const oce_window_geometry *oce_conv2d_plan_geometry(const oce_conv2d_plan *plan) {
+    return &plan->shape.window;
+}
+
+oce_conv2d_family oce_conv2d_plan_family(const oce_conv2d_plan *plan, oce_pass pass) {
+    const oce_conv2d_method *method = plan->passes[pass_index(pass)].method;
+    return method != NULL ? method->family : OCE_CONV2D_AUTO;
+}
+
+oce_halo oce_conv2d_plan_halo(const oce_conv2d_plan *plan) {
+    const oce_conv2d_method *forward = plan->passes[pass_index(OCE_PASS_FORWARD)].method;
+    const oce_conv2d_method *filter = plan->passes[pass_index(OCE_PASS_FILTER_GRAD)].method;
+    if ((forward != NULL && forward->wants_halo) || (filter != NULL && filter->wants_halo))
+        return plan->shape.reach;
+    return (oce_halo){0, 0, 0, 0};
+}
+
+static bool covers(const oce_halo *halo, const oce_halo *reach) {
+    return halo->top >= reach->top && halo->bottom >= reach->bottom && halo->left >= reach->left &&
+           halo->right >= reach->right;
+}
+
+bool oce_conv2d_in_place(const oce_tensor *tensor, const oce_halo *reach) {
+    return covers(&tensor->halo, reach) && tensor->stride[2] == tensor->dim[3];
+}
+
+size_t oce_conv2d_plan_workspace(const oce_conv2d_plan *plan, const oce_halo *x_halo) {
+    const oce_halo none = {0, 0, 0, 0};
+    const bool in_place = covers(x_halo != NULL ? x_halo : &none, &plan->shape.reach);
+    size_t largest = 0;
+    for (int i = 0; i < PASSES; i++) {
+        const planned_pass *p = &plan->passes[i];
+        const size_t bytes = in_place ? p->workspace_in_place : p->workspace_copied;
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
+double oce_conv2d_plan_flops(const oce_conv2d_plan *plan, oce_pass pass) {
+    double flops = plan->passes[pass_index(pass)].method != NULL ? 2 : 0;
+    for (int i = 0; i < 4; i++)
+        flops *= (double)plan->shape.f_dim[i];
+    for (int i = 0; i < 3; i++)
+        flops *= (double)plan->shape.y_dim[i];
+    return flops;
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+static oce_status check_device(const oce_conv2d_plan *plan, const oce_buffer *buffer,
+                               const char *name) {
+    OCE_REQUIRE(buffer == NULL || oce_buffer_device(buffer) == plan->device,
+                OCE_ERROR_INVALID_ARGUMENT, "%s is not on the plan's device", name);
+    return OCE_OK;
+}
+
+static oce_status check_tensor(const oce_conv2d_plan *plan, const oce_tensor *tensor,
+                               const char *name, const int64_t dim[4]) {
+    OCE_TRY(oce_tensor_expect(tensor, name, dim));
+    return check_device(plan, tensor->buffer, name);
+}
+
+/* Everything that can be wrong with a run; names are those of x, filter and y. */
+static oce_status check_run(const oce_conv2d_plan *plan, oce_pass pass,
+                            const oce_conv2d_operands *o, const char *const names[3],
+                            oce_buffer *workspace) {
+    const planned_pass *p = &plan->passes[pass_index(pass)];
+    OCE_REQUIRE(p->method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: the plan has no %s",
+                pass_name(pass));
+    OCE_TRY(check_tensor(plan, o->x, names[0], plan->shape.x_dim));
+    OCE_TRY(check_tensor(plan, o->filter, names[1], plan->shape.f_dim));
+    OCE_TRY(oce_tensor_expect_dense(o->filter, names[1], oce_tensor_count(o->filter)));
+    OCE_TRY(check_tensor(plan, o->y, names[2], plan->shape.y_dim));
+    if (o->bias != NULL) {
+        OCE_TRY(oce_tensor_expect_dense(o->bias, "bias", (size_t)plan->shape.filters));
+        OCE_TRY(check_device(plan, o->bias->buffer, "bias"));
+    }
+    const bool in_place = oce_conv2d_in_place(o->x, &plan->shape.reach);
+    OCE_TRY(oce_buffer_expect(workspace, "workspace",
+                              in_place ? p->workspace_in_place : p->workspace_copied));
+    return check_device(plan, workspace, "workspace");
+}
+
+static oce_status run(const oce_conv2d_plan *plan, oce_pass pass,
+                      const oce_conv2d_operands *operands, oce_buffer *workspace) {
+    const planned_pass *p = &plan->passes[pass_index(pass)];
+    return p->method->run(&plan->shape, p->state, operands, workspace);
+}
+
+oce_status oce_conv2d_forward(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *filter,
+                              const oce_tensor *bias, const oce_tensor *y, oce_buffer *workspace) {
+    const oce_conv2d_operands operands = {x, filter, bias, y};
+    const char *const names[3] = {"x", "filter", "y"};
+    OCE_TRY(check_run(plan, OCE_PASS_FORWARD, &operands, names, workspace));
+    return oce_tensor_count(y) > 0 ? run(plan, OCE_PASS_FORWARD, &operands, workspace) : OCE_OK;
+}
+
+oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
+                                 const oce_tensor *filter, const oce_tensor *dx,
+                                 oce_buffer *workspace) {
+    const oce_conv2d_operands operands = {dx, filter, NULL, dy};
+    const char *const names[3] = {"dx", "filter", "dy"};
+    OCE_TRY(check_run(plan, OCE_PASS_INPUT_GRAD, &operands, names, workspace));
+    if (oce_tensor_count(dx) == 0)
+        return OCE_OK;
+    if (oce_tensor_count(dy) == 0)
+        return oce_conv2d_clear(&plan->layout, dx);
+    return run(plan, OCE_PASS_INPUT_GRAD, &operands, workspace);
+}
+
+oce_status oce_conv2d_filter_grad(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *dy,
+                                  const oce_tensor *dfilter, oce_buffer *workspace) {
+    const oce_conv2d_operands operands = {x, dfilter, NULL, dy};
+    const char *const names[3] = {"x", "dfilter", "dy"};
+    OCE_TRY(check_run(plan, OCE_PASS_FILTER_GRAD, &operands, names, workspace));
+    const size_t count = oce_tensor_count(dfilter);
+    if (count == 0)
+        return OCE_OK;
+    if (oce_tensor_count(dy) == 0)
+        return oce_buffer_clear(dfilter->buffer, dfilter->offset * sizeof(float),
+                                count * sizeof(float));
+    return run(plan, OCE_PASS_FILTER_GRAD, &operands, workspace);
+}

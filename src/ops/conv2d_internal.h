@@ -1,0 +1,88 @@
+/*
+ * What the families of the convolution share: the checked description, the operands of a run, the
+ * interface that a family fills in, and copies into layouts that kernels like.
+ */
+#ifndef OCE_OPS_CONV2D_INTERNAL_H
+#define OCE_OPS_CONV2D_INTERNAL_H
+
+#include <ocelli/conv2d.h>
+
+#include "device/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A description whose extents are checked and whose window is resolved. */
+typedef struct oce_conv2d_shape {
+    int64_t batch, channels, filters;
+    oce_window_geometry window;
+    oce_activation activation;
+    int64_t x_dim[4]; /* {N, H, W, C} */
+    int64_t f_dim[4]; /* {R, S, C, K} */
+    int64_t y_dim[4]; /* {N, OH, OW, K} */
+    oce_halo reach;   /* rows and columns outside the image that some window reads */
+} oce_conv2d_shape;
+
+/* The tensors of one run, by their place in the formula: x is X or dX, filter F or dF, y Y or dY.
+ * bias is NULL unless a forward pass has one. */
+typedef struct oce_conv2d_operands {
+    const oce_tensor *x, *filter, *bias, *y;
+} oce_conv2d_operands;
+
+/* A family. `state` is what prepare() made for one pass: one flat block, given back by free(). */
+typedef struct oce_conv2d_method {
+    oce_conv2d_family family;
+    /* The forward pass and the filter gradient read X in place only if its halo covers `reach`. */
+    bool wants_halo;
+    /* Whether this family can compute `pass`; if not, `reason` says why. */
+    bool (*serves)(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
+                   char *reason, size_t reason_bytes);
+    oce_status (*prepare)(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                          void **state);
+    /* Bytes of workspace of a run, X being read in place or copied first. */
+    oce_status (*workspace)(const oce_conv2d_shape *shape, const void *state, bool x_in_place,
+                            size_t *bytes);
+    oce_status (*run)(const oce_conv2d_shape *shape, const void *state,
+                      const oce_conv2d_operands *operands, oce_buffer *workspace);
+} oce_conv2d_method;
+
+extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct;
+
+/* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
+
+/* True if windows may read up to `reach` outside the images of `tensor` without a test, and its
+ * pixels lie side by side. */
+bool oce_conv2d_in_place(const oce_tensor *tensor, const oce_halo *reach);
+
+/* A part of the workspace being given out. Parts start on multiples of 64 bytes. */
+typedef struct oce_conv2d_space {
+    size_t used; /* floats */
+    bool overflow;
+} oce_conv2d_space;
+
+/* Takes `count` floats; returns where they start. */
+size_t oce_conv2d_take(oce_conv2d_space *space, size_t count);
+/* The bytes taken, or OCE_ERROR_OVERFLOW. */
+oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes);
+
+/* The kernels that bring tensors and filters into the layout that the others read. */
+typedef struct oce_conv2d_layout {
+    oce_kernel *pad, *clear, *pack, *pack_transposed, *sum;
+} oce_conv2d_layout;
+
+oce_status oce_conv2d_layout_get(oce_device *device, oce_conv2d_layout *layout);
+
+/* Floats of a copy of a tensor of extents `dim` with a border of `reach`; SIZE_MAX if they cannot
+ * be counted. */
+size_t oce_conv2d_padded_count(const int64_t dim[4], const oce_halo *reach);
+
+/* Copies `source` with a border of zeros to element `at` of `workspace`; *padded views it. */
+oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *source,
+                          const oce_halo *reach, oce_buffer *workspace, size_t at,
+                          oce_tensor *padded);
+
+/* Sets the tensor's elements to zero, but not what lies between them. */
+oce_status oce_conv2d_clear(const oce_conv2d_layout *layout, const oce_tensor *tensor);
+
+#endif

@@ -1,0 +1,81 @@
+/* Copies of tensors with a border of zeros, and the workspace they lie in. */
+#include "ops/conv2d_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+enum { WORKSPACE_ALIGNMENT = 16, /* floats */ COPY_FLOATS = 8192 /* of an item, about */ };
+
+static const char file[] = "conv2d_layout.cl";
+
+size_t oce_conv2d_take(oce_conv2d_space *space, size_t count) {
+    const size_t at = space->used;
+    size_t rounded = 0;
+    if (!oce_size_add(count, WORKSPACE_ALIGNMENT - 1, &rounded) ||
+        !oce_size_add(at, rounded - rounded % WORKSPACE_ALIGNMENT, &space->used))
+        space->overflow = true;
+    return at;
+}
+
+oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes) {
+    OCE_REQUIRE(!space->overflow && oce_size_mul(space->used, sizeof(float), bytes),
+                OCE_ERROR_OVERFLOW, "conv2d: the size of the workspace cannot be represented");
+    return OCE_OK;
+}
+
+oce_status oce_conv2d_layout_get(oce_device *device, oce_conv2d_layout *layout) {
+    OCE_TRY(oce_kernel_get(device, file, "conv2d_pad", NULL, &layout->pad));
+    OCE_TRY(oce_kernel_get(device, file, "conv2d_clear", NULL, &layout->clear));
+    OCE_TRY(oce_kernel_get(device, file, "conv2d_pack", NULL, &layout->pack));
+    OCE_TRY(oce_kernel_get(device, file, "conv2d_pack_transposed", NULL, &layout->pack_transposed));
+    return oce_kernel_get(device, file, "conv2d_sum", NULL, &layout->sum);
+}
+
+static int64_t padded_rows(const int64_t dim[4], const oce_halo *reach) {
+    return dim[1] + reach->top + reach->bottom;
+}
+
+static int64_t padded_columns(const int64_t dim[4], const oce_halo *reach) {
+    return dim[2] + reach->left + reach->right;
+}
+
+size_t oce_conv2d_padded_count(const int64_t dim[4], const oce_halo *reach) {
+    const int64_t padded[4] = {dim[0], padded_rows(dim, reach), padded_columns(dim, reach), dim[3]};
+    size_t count = 0;
+    return oce_size_product(padded, 4, &count) ? count : SIZE_MAX;
+}
+
+oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *source,
+                          const oce_halo *reach, oce_buffer *workspace, size_t at,
+                          oce_tensor *padded) {
+    const int64_t *dim = source->dim;
+    OCE_TRY(oce_tensor_view(workspace, at, dim, reach, padded));
+    const int64_t rows = padded_rows(dim, reach), columns = padded_columns(dim, reach);
+    const int64_t row = columns * dim[3], count = dim[0] * rows;
+    const int64_t rows_per_item = row > 0 && row < COPY_FLOATS ? COPY_FLOATS / row : 1;
+    const oce_arg args[] = {oce_arg_tensor(source),
+                            oce_arg_long(source->stride[0]),
+                            oce_arg_long(source->stride[1]),
+                            oce_arg_long(source->stride[2]),
+                            oce_arg_part(workspace, at),
+                            oce_arg_int(dim[1]),
+                            oce_arg_int(dim[2]),
+                            oce_arg_int(dim[3]),
+                            oce_arg_int(reach->top),
+                            oce_arg_int(reach->left),
+                            oce_arg_int(rows),
+                            oce_arg_int(columns),
+                            oce_arg_long(count),
+                            oce_arg_int(rows_per_item)};
+    return oce_launch(layout->pad, oce_range_items(oce_ceil_div(count, rows_per_item)), args,
+                      OCE_COUNT(args));
+}
+
+oce_status oce_conv2d_clear(const oce_conv2d_layout *layout, const oce_tensor *tensor) {
+    const int64_t count = tensor->dim[0] * tensor->dim[1];
+    const oce_arg args[] = {oce_arg_tensor(tensor),          oce_arg_long(tensor->stride[0]),
+                            oce_arg_long(tensor->stride[1]), oce_arg_long(tensor->stride[2]),
+                            oce_arg_int(tensor->dim[1]),     oce_arg_int(tensor->dim[2]),
+                            oce_arg_int(tensor->dim[3]),     oce_arg_long(count)};
+    return oce_launch(layout->clear, oce_range_items(count), args, OCE_COUNT(args));
+}

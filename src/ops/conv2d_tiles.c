@@ -1,0 +1,259 @@
+#include "ops/conv2d_tiles.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+enum {
+    MAX_TILE_ROWS = 8,
+    LEAST_SUMS = 8, /* vectors: two multipliers, four cycles until a sum can be used again */
+    PANEL_FLOATS = 1 << 16, /* of a filter that is read again and again: a part of the L2 cache */
+    GROUPS = 256,           /* wanted: a few for each of 64 compute units */
+    PACK_FLOATS = 1 << 13,  /* of an item, about */
+    SUM_FLOATS = 1 << 14,   /* of an item, about */
+    SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
+    BLOCK_PIXELS = 96       /* of dY, kept in the first cache */
+};
+
+/* Flops of a group: enough to hide what starting it costs, not so many that units run idle. */
+static const int64_t least_flops = 500000, most_flops = 8000000;
+
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static const char file[] = "conv2d_direct.cl";
+
+/* 16 floats wide means AVX-512 and its 32 registers; narrower vectors have 16. */
+static int register_count(int vector) {
+    return vector == 16 ? 32 : 16;
+}
+
+/* Rows of a tile: as many as the registers hold next to a row's shared vectors and the broadcast
+ * number; fewer if that wastes less of the last tile, as long as the sums still cover the latency
+ * of the multiplier. */
+static int tile_rows(int vector, int vectors, int64_t rows) {
+    const int fit = (register_count(vector) - vectors - 1) / vectors;
+    const int most = fit < MAX_TILE_ROWS ? fit : MAX_TILE_ROWS;
+    int best = most;
+    for (int fewer = most - 1; fewer * vectors >= LEAST_SUMS; fewer--)
+        if (oce_ceil_div(rows, fewer) * fewer * 33 < oce_ceil_div(rows, best) * best * 32)
+            best = fewer;
+    return best;
+}
+
+static oce_status get_part(oce_device *device, const char *kernel, int vector, int64_t rows,
+                           oce_conv2d_part *part) {
+    part->rows = tile_rows(vector, part->vectors, rows);
+    oce_defines defines = {0};
+    oce_define(&defines, "TILE_ROWS", part->rows);
+    oce_define(&defines, "TILE_VECTORS", part->vectors);
+    return oce_kernel_get(device, file, kernel, &defines, &part->kernel);
+}
+
+oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
+                                int64_t channels, oce_conv2d_tiles *tiles) {
+    const int vector = oce_device_limits(device)->vector_width;
+    const int64_t most = vector == 16 ? 4 : 2; /* vectors of a tile's row */
+    const int64_t all = oce_ceil_div(channels, vector);
+    const int64_t blocks = oce_ceil_div(all, most), vectors = oce_ceil_div(all, blocks);
+    const int64_t last = all - (blocks - 1) * vectors; /* vectors of the last block */
+    const int lanes = (int)(channels - (all - 1) * vector);
+    const bool is_even = last == vectors && lanes == vector;
+    *tiles = (oce_conv2d_tiles){
+        .vector = vector, .channels = channels, .padded = all * vector, .blocks = blocks};
+    const int64_t full = is_even ? blocks : blocks - 1;
+    if (full > 0)
+        tiles->parts[tiles->count++] =
+            (oce_conv2d_part){.first = 0, .blocks = full, .vectors = (int)vectors, .lanes = vector};
+    if (!is_even)
+        tiles->parts[tiles->count++] = (oce_conv2d_part){
+            .first = full * vectors * vector, .blocks = 1, .vectors = (int)last, .lanes = lanes};
+    for (int i = 0; i < tiles->count; i++)
+        OCE_TRY(get_part(device, kernel, vector, rows, &tiles->parts[i]));
+    return OCE_OK;
+}
+
+oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
+                           const oce_tensor *filter, oce_buffer *workspace, size_t at) {
+    const int64_t *f = filter->dim, rows = f[0] * f[1] * f[2];
+    for (int i = 0; i < tiles->count; i++) {
+        const oce_conv2d_part *part = &tiles->parts[i];
+        const int64_t rows_per_item = max64(PACK_FLOATS / (part->vectors * tiles->vector), 1);
+        const oce_arg args[] = {oce_arg_tensor_at(filter, part->first),
+                                oce_arg_part(workspace, at + (size_t)(rows * part->first)),
+                                oce_arg_int(rows),
+                                oce_arg_int(f[3]),
+                                oce_arg_int(f[3] - part->first),
+                                oce_arg_int(part->vectors),
+                                oce_arg_int(rows_per_item)};
+        OCE_TRY(oce_launch(layout->pack,
+                           oce_range_groups(oce_ceil_div(rows, rows_per_item), part->blocks, 1),
+                           args, OCE_COUNT(args)));
+    }
+    return OCE_OK;
+}
+
+oce_status oce_conv2d_pack_transposed(const oce_conv2d_layout *layout,
+                                      const oce_conv2d_tiles *tiles, const oce_tensor *filter,
+                                      const oce_conv2d_taps *taps, oce_buffer *workspace,
+                                      size_t at) {
+    const int64_t *f = filter->dim, tap_count = taps->count[0] * taps->count[1];
+    for (int i = 0; i < tiles->count; i++) {
+        const oce_conv2d_part *part = &tiles->parts[i];
+        const oce_arg args[] = {
+            oce_arg_tensor_at(filter, part->first * f[3]),
+            oce_arg_part(workspace, at + (size_t)(tap_count * f[3] * part->first)),
+            oce_arg_int(f[1]),
+            oce_arg_int(f[2]),
+            oce_arg_int(f[3]),
+            oce_arg_int(taps->first[0]),
+            oce_arg_int(taps->step[0]),
+            oce_arg_int(taps->count[0]),
+            oce_arg_int(taps->first[1]),
+            oce_arg_int(taps->step[1]),
+            oce_arg_int(taps->count[1]),
+            oce_arg_int(f[2] - part->first),
+            oce_arg_int(part->vectors)};
+        const int64_t items = tap_count * oce_ceil_div(f[3], tiles->vector);
+        OCE_TRY(oce_launch(layout->pack_transposed, oce_range_groups(items, part->blocks, 1), args,
+                           OCE_COUNT(args)));
+    }
+    return OCE_OK;
+}
+
+oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_t column,
+                                   int64_t stride_h, int64_t stride_w) {
+    return (oce_conv2d_view){
+        .buffer = tensor->buffer,
+        .offset = (int64_t)tensor->offset + row * tensor->stride[1] + column * tensor->stride[2],
+        .image = tensor->stride[0],
+        .down = tensor->stride[1] * stride_h,
+        .right = tensor->stride[2] * stride_w,
+    };
+}
+
+/* Output pixels of a group, of those of all images: a multiple of the tile's rows. */
+static int64_t group_pixels(const oce_conv2d_product *p, const oce_conv2d_part *part, int vector) {
+    const int64_t pixels = p->images * p->output[0] * p->output[1];
+    const int64_t flops = 2 * p->size[0] * p->size[1] * p->channels * part->vectors * vector;
+    const int64_t most = max64(most_flops / flops, 48); /* so that a panel's load pays */
+    int64_t group = pixels * part->blocks / GROUPS;
+    group = max64(min64(group, most), least_flops / flops);
+    return oce_ceil_div(max64(group, 1), part->rows) * part->rows;
+}
+
+oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2d_product *p) {
+    const int64_t rows = p->size[0] * p->size[1] * p->channels;
+    const int64_t pixels = p->images * p->output[0] * p->output[1];
+    const bool side_by_side = p->size[1] == 1 || p->dilation_right == 1;
+    const int64_t taps = side_by_side ? 1 : p->size[1];
+    const int64_t tap_length = side_by_side ? p->size[1] * p->channels : p->channels;
+    for (int i = 0; i < tiles->count; i++) {
+        const oce_conv2d_part *part = &tiles->parts[i];
+        const int64_t width = part->vectors * tiles->vector;
+        const int64_t group = group_pixels(p, part, tiles->vector);
+        const int64_t pass_rows = max64(PANEL_FLOATS / (taps * tap_length * width), 1);
+        const int64_t panel = p->is_packed ? rows * part->first : part->first;
+        const oce_arg args[] = {oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
+                                oce_arg_long(p->x.image),
+                                oce_arg_long(p->x.down),
+                                oce_arg_long(p->x.right),
+                                oce_arg_long(p->tap_down),
+                                oce_arg_long(p->tap),
+                                oce_arg_part(p->filter, (uint64_t)(p->filter_offset + panel)),
+                                oce_arg_long(p->is_packed ? rows * width : width),
+                                oce_arg_int(p->is_packed ? width : tiles->channels),
+                                p->bias != NULL ? oce_arg_tensor_at(p->bias, part->first)
+                                                : oce_arg_tensor(NULL),
+                                oce_arg_part(p->y.buffer, (uint64_t)(p->y.offset + part->first)),
+                                oce_arg_long(p->y.image),
+                                oce_arg_long(p->y.down),
+                                oce_arg_long(p->y.right),
+                                oce_arg_int(p->output[0]),
+                                oce_arg_int(p->output[1]),
+                                oce_arg_long(pixels),
+                                oce_arg_int(group),
+                                oce_arg_int(p->size[0]),
+                                oce_arg_int(taps),
+                                oce_arg_int(tap_length),
+                                oce_arg_int(pass_rows),
+                                oce_arg_int(part->lanes),
+                                oce_arg_int(p->relu)};
+        OCE_TRY(oce_launch(part->kernel,
+                           oce_range_groups(part->blocks, oce_ceil_div(pixels, group), 1), args,
+                           OCE_COUNT(args)));
+    }
+    return OCE_OK;
+}
+
+int64_t oce_conv2d_splits(const oce_conv2d_shape *shape) {
+    const int64_t *f = shape->f_dim, *y = shape->y_dim;
+    const int64_t groups = oce_ceil_div(f[3], 64) * oce_ceil_div(f[0] * f[1] * f[2], 48);
+    const int64_t rows = y[0] * y[1], worthwhile = rows * y[2] / SPLIT_PIXELS;
+    const int64_t splits = min64(oce_ceil_div(GROUPS, max64(groups, 1)), min64(worthwhile, rows));
+    return max64(splits, 1);
+}
+
+/* Positions of a group: enough that loading dY's block pays, in whole tiles. */
+static int64_t group_positions(const oce_conv2d_filter_product *p, const oce_conv2d_part *part) {
+    const int64_t positions = p->size[0] * p->size[1] * p->channels;
+    const int64_t wanted = positions * part->blocks * p->splits / GROUPS;
+    return oce_ceil_div(max64(min64(wanted, 8 * part->rows), 2 * part->rows), part->rows) *
+           part->rows;
+}
+
+oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
+                                         const oce_conv2d_tiles *tiles,
+                                         const oce_conv2d_filter_product *p) {
+    const int64_t positions = p->size[0] * p->size[1] * p->channels;
+    const int64_t pieces = oce_ceil_div(p->output[1], BLOCK_PIXELS);
+    const int64_t block_columns = oce_ceil_div(p->output[1], pieces);
+    const int64_t block_rows = max64(BLOCK_PIXELS / p->output[1], 1);
+    for (int i = 0; i < tiles->count; i++) {
+        const oce_conv2d_part *part = &tiles->parts[i];
+        const int64_t group = group_positions(p, part);
+        const oce_arg args[] = {
+            oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
+            oce_arg_long(p->x.image),
+            oce_arg_long(p->x.down),
+            oce_arg_long(p->x.right),
+            oce_arg_long(p->tap_down),
+            oce_arg_long(p->tap),
+            oce_arg_int(p->size[1]),
+            oce_arg_int(p->channels),
+            oce_arg_part(p->dy.buffer, (uint64_t)(p->dy.offset + part->first)),
+            oce_arg_long(p->dy.image),
+            oce_arg_long(p->dy.down),
+            oce_arg_long(p->dy.right),
+            oce_arg_part(p->partials, (uint64_t)(p->partials_offset + part->first)),
+            oce_arg_int(tiles->padded),
+            oce_arg_int(p->output[0]),
+            oce_arg_int(p->output[1]),
+            oce_arg_long(p->images * p->output[0]),
+            oce_arg_int(positions),
+            oce_arg_int(group),
+            oce_arg_int(p->splits),
+            oce_arg_int(block_rows),
+            oce_arg_int(block_columns)};
+        OCE_TRY(oce_launch(
+            part->kernel, oce_range_groups(part->blocks, oce_ceil_div(positions, group), p->splits),
+            args, OCE_COUNT(args)));
+    }
+    const int64_t rows_per_item = max64(SUM_FLOATS / (tiles->padded * p->splits), 1);
+    const oce_arg args[] = {oce_arg_part(p->partials, (uint64_t)p->partials_offset),
+                            oce_arg_long(positions * tiles->padded),
+                            oce_arg_int(tiles->padded),
+                            oce_arg_tensor(p->dfilter),
+                            oce_arg_int(positions),
+                            oce_arg_int(p->size[1]),
+                            oce_arg_int(p->channels),
+                            oce_arg_int(tiles->channels),
+                            oce_arg_int(p->splits),
+                            oce_arg_int(rows_per_item)};
+    return oce_launch(layout->sum, oce_range_groups(oce_ceil_div(positions, rows_per_item), 1, 1),
+                      args, OCE_COUNT(args));
+}

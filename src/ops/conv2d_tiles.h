@@ -1,0 +1,97 @@
+/*
+ * Register tiles: how the direct family cuts output channels into blocks, and the launches of
+ * cl/conv2d_direct.cl's kernels over them.
+ */
+#ifndef OCE_OPS_CONV2D_TILES_H
+#define OCE_OPS_CONV2D_TILES_H
+
+#include "ops/conv2d_internal.h"
+
+/* Blocks of channels of one width: the kernel was built for tiles of rows x vectors. */
+typedef struct oce_conv2d_part {
+    int64_t first;  /* first channel */
+    int64_t blocks; /* of `vectors` vectors each */
+    int vectors, rows;
+    int lanes; /* used lanes of a block's last vector */
+    oce_kernel *kernel;
+} oce_conv2d_part;
+
+typedef struct oce_conv2d_tiles {
+    int vector;       /* floats */
+    int64_t channels; /* output channels of the product */
+    int64_t padded;   /* rounded up to whole vectors */
+    int64_t blocks;   /* of all parts */
+    int count;        /* of parts: blocks of full width, and a narrower last one */
+    oce_conv2d_part parts[2];
+} oce_conv2d_tiles;
+
+/* Cuts a product of rows x channels into blocks for the device and builds `kernel` for them. */
+oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
+                                int64_t channels, oce_conv2d_tiles *tiles);
+
+/* Which rows and columns of a window's taps form a filter: `count` from `first` on, `step` apart.
+ */
+typedef struct oce_conv2d_taps {
+    int64_t first[2], step[2], count[2];
+} oce_conv2d_taps;
+
+/* Copies the filter into panels at element `at` of `workspace`, tap_rows * tiles->padded floats.
+ * Transposed: those of the input gradient, of `taps` only. */
+oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
+                           const oce_tensor *filter, oce_buffer *workspace, size_t at);
+oce_status oce_conv2d_pack_transposed(const oce_conv2d_layout *layout,
+                                      const oce_conv2d_tiles *tiles, const oce_tensor *filter,
+                                      const oce_conv2d_taps *taps, oce_buffer *workspace,
+                                      size_t at);
+
+/* Images as direct_forward sees them: how far it is from one position to the next, in elements. */
+typedef struct oce_conv2d_view {
+    const oce_buffer *buffer;
+    int64_t offset; /* to the first position */
+    int64_t image, down, right;
+} oce_conv2d_view;
+
+/* A view of every stride_h-th row and stride_w-th column from (row, column) on. */
+oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_t column,
+                                   int64_t stride_h, int64_t stride_w);
+
+/* A convolution without padding: what direct_forward computes. */
+typedef struct oce_conv2d_product {
+    oce_conv2d_view x, y;
+    int64_t tap_down, tap;  /* elements of x between the window's rows and taps */
+    int64_t size[2];        /* of the window */
+    int64_t channels;       /* of x */
+    int64_t dilation_right; /* 1: the taps of a row lie side by side */
+    int64_t images, output[2];
+    const oce_buffer *filter;
+    int64_t filter_offset;
+    bool is_packed; /* the filter is in panels, else [row][channel] */
+    const oce_tensor *bias;
+    bool relu;
+} oce_conv2d_product;
+
+oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2d_product *product);
+
+/* How many partial sums the filter gradient is split into: a function of the shape alone, so that
+ * every device adds in the same order. */
+int64_t oce_conv2d_splits(const oce_conv2d_shape *shape);
+
+/* What direct_filter_grad and conv2d_sum compute. The partial sums, splits * positions *
+ * tiles->padded floats, are kept at element partials_offset of `partials`. */
+typedef struct oce_conv2d_filter_product {
+    oce_conv2d_view x, dy;
+    int64_t tap_down, tap; /* elements of x between the window's rows and taps */
+    int64_t size[2];       /* of the window */
+    int64_t channels;      /* of x */
+    int64_t images, output[2];
+    int64_t splits;
+    oce_buffer *partials;
+    int64_t partials_offset;
+    const oce_tensor *dfilter;
+} oce_conv2d_filter_product;
+
+oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
+                                         const oce_conv2d_tiles *tiles,
+                                         const oce_conv2d_filter_product *product);
+
+#endif

@@ -1,0 +1,94 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
+/* The direct family of the convolution: its tiles, tails, blocks, phases and partial sums. */
+#include "support/conv2d.h"
+#include "support/device.h"
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+
+Test(conv2d_direct, agrees_with_every_test_vector) {
+    oce_device *device = test_open_device();
+    conv2d_check_vectors(device, OCE_CONV2D_DIRECT);
+    oce_device_close(device);
+}
+
+static void sweep(const char *vector_width, uint64_t seed, int count) {
+    if (vector_width != NULL)
+        setenv("OCELLI_VECTOR_WIDTH", vector_width, 1);
+    oce_device *device = test_open_device();
+    const int all = test_is_small() ? 12 : count;
+    cr_expect_eq(conv2d_sweep(device, OCE_CONV2D_DIRECT, all, seed, 1e-5), all);
+    oce_device_close(device);
+}
+
+Test(conv2d_direct, agrees_with_the_reference_over_a_sweep_of_shapes) {
+    sweep(NULL, 2, 200);
+}
+
+Test(conv2d_direct, agrees_with_the_reference_in_vectors_of_8) {
+    sweep("8", 3, 100);
+}
+
+Test(conv2d_direct, agrees_with_the_reference_in_vectors_of_4) {
+    sweep("4", 4, 100);
+}
+
+/* Every pass of a description. */
+static void check_passes(const oce_conv2d_desc *desc, uint64_t seed) {
+    oce_device *device = test_open_device();
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
+        conv2d_check(device, desc, (oce_pass)pass, NULL, seed, 1e-5);
+    oce_device_close(device);
+}
+
+static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k, int64_t r,
+                                int64_t s) {
+    return (oce_conv2d_desc){.batch = n,
+                             .height = h,
+                             .width = w,
+                             .channels = c,
+                             .filters = k,
+                             .window = {.size = {r, s}, .padding = OCE_PADDING_SAME},
+                             .activation = OCE_ACTIVATION_RELU,
+                             .family = OCE_CONV2D_DIRECT};
+}
+
+/* The sums of a tile wait in Y while the rows of the window pass through the cache; channels that
+ * are no multiple of a vector are loaded one by one then. */
+Test(conv2d_direct, takes_large_windows_in_several_passes) {
+    const oce_conv2d_desc desc =
+        test_is_small() ? describe(1, 2, 2, 40, 20, 9, 9) : describe(1, 4, 5, 130, 70, 7, 7);
+    check_passes(&desc, 1);
+}
+
+/* More than 1,024 pixels: the filter is packed; more than 2,048: the filter gradient is split; rows
+ * of more than 96 pixels: blocks of dY are a part of a row. */
+Test(conv2d_direct, splits_many_pixels) {
+    const oce_conv2d_desc wide =
+        test_is_small() ? describe(1, 3, 101, 2, 3, 1, 2) : describe(2, 9, 250, 3, 19, 3, 3);
+    const oce_conv2d_desc square =
+        test_is_small() ? describe(3, 4, 4, 2, 3, 3, 3) : describe(7, 23, 21, 5, 33, 3, 5);
+    check_passes(&wide, 2);
+    check_passes(&square, 3);
+}
+
+/* One pixel an image: a tile's rows come from different images. */
+Test(conv2d_direct, serves_images_of_one_pixel) {
+    const oce_conv2d_desc desc = describe(13, 1, 1, 19, 21, 1, 1);
+    check_passes(&desc, 4);
+    const oce_conv2d_desc padded = describe(13, 1, 1, 3, 5, 3, 3);
+    check_passes(&padded, 5);
+}
+
+/* Strides beyond the window leave inputs that no output reads: their gradient is 0. */
+Test(conv2d_direct, clears_the_gradient_of_inputs_that_are_never_read) {
+    oce_conv2d_desc desc = describe(2, 11, 13, 6, 9, 2, 1);
+    desc.window.stride[0] = 4;
+    desc.window.stride[1] = 5;
+    check_passes(&desc, 6);
+    desc.window.dilation[0] = 2; /* shares a divisor with the stride: half of the phases */
+    desc.window.size[0] = 3;
+    check_passes(&desc, 7);
+}
