@@ -44,7 +44,6 @@
 #define LOADV(p) (*(p))
 #define STOREV(v, p) (*(p) = (v))
 #define LOADB(p) ((int)*(p))
-#define STOREB(v, p) (*(p) = (uchar)(v))
 #else
 #define vecf OCE_JOIN(float, VEC)
 #define veci OCE_JOIN(int, VEC)
@@ -58,7 +57,6 @@
 #endif
 /* VEC bytes, at any alignment, as ints */
 #define LOADB(p) OCE_JOIN(convert_int, VEC)(OCE_JOIN(vload, VEC)(0, p))
-#define STOREB(v, p) OCE_JOIN(vstore, VEC)(OCE_JOIN(convert_uchar, VEC)(v), 0, p)
 #endif
 
 /* a * b + c: one rounding where that is one instruction. mad() is as the compiler likes. */

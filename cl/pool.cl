@@ -46,6 +46,16 @@
 #endif
 #define ITEM_ROW ((int)get_global_id(1))
 
+/* VEC winners, a byte each. VEC divides the channels, so they lie at a multiple of their size. */
+#if VEC == 1
+#define LOAD_WINNERS(p) ((int)*(p))
+#define STORE_WINNERS(v, p) (*(p) = (uchar)(v))
+#else
+#define bytes_vec OCE_JOIN(uchar, VEC)
+#define LOAD_WINNERS(p) OCE_JOIN(convert_int, VEC)(*(__global const bytes_vec *)(p))
+#define STORE_WINNERS(v, p) (*(__global bytes_vec *)(p) = OCE_JOIN(convert_uchar, VEC)(v))
+#endif
+
 /* ---- Forward --------------------------------------------------------------------------------- */
 
 /* The rows r0..r1-1 and columns s0..s1-1 of a window that are in the image. */
@@ -67,30 +77,53 @@ int is_whole(const part p) {
     return p.r0 == 0 && p.r1 == KH && p.s0 == 0 && p.s1 == KW;
 }
 
+/* Unrolls the loops over a whole window, unless it is large. */
+#if KH * KW <= 25
+#define UNROLL_WINDOW UNROLL
+#else
+#define UNROLL_WINDOW
+#endif
+
 typedef struct maximum {
     vecf value;
     veci position;
 } maximum;
 
-/* The first in-range element, replaced by what is strictly greater. x: the window's element (0,0).
- */
-maximum max_of(__global const float *x, const int x_row, const int x_pixel, const part p) {
+maximum take_larger(maximum m, __global const float *x, const int position) {
+    const vecf candidate = LOADV(x);
+    const veci wins = m.value < candidate; /* false for equals and for NaN: the earlier one stays */
+    m.value = wins ? candidate : m.value;
+    m.position = wins ? (veci)(position) : m.position;
+    return m;
+}
+
+/* The maximum of a whole window, whose element (0,0) is at x. */
+maximum max_of_window(__global const float *x, const int x_row, const int x_pixel) {
+    maximum m;
+    m.value = LOADV(x);
+    m.position = (veci)(0);
+    UNROLL_WINDOW
+    for (int r = 0; r < KH; r++)
+        UNROLL_WINDOW
+        for (int s = 0; s < KW; s++)
+            if (r + s > 0)
+                m = take_larger(m, x + r * x_row + s * x_pixel, r * KW + s);
+    return m;
+}
+
+/* The maximum of the part of the window that is in the image. */
+maximum max_of_part(__global const float *x, const int x_row, const int x_pixel, const part p) {
     maximum m;
     m.value = LOADV(x + p.r0 * x_row + p.s0 * x_pixel);
     m.position = (veci)(p.r0 * KW + p.s0);
     for (int r = p.r0; r < p.r1; r++)
-        for (int s = p.s0; s < p.s1; s++) {
-            const vecf candidate = LOADV(x + r * x_row + s * x_pixel);
-            const veci wins = m.value < candidate;
-            m.value = select(m.value, candidate, wins);
-            m.position = select(m.position, (veci)(r * KW + s), wins);
-        }
+        for (int s = p.s0; s < p.s1; s++)
+            m = take_larger(m, x + r * x_row + s * x_pixel, r * KW + s);
     return m;
 }
 
 /* winners: a byte an output, dense; may be absent. */
 KERNEL void max_pool(IMAGES(x), IMAGES_OUT(y), __global uchar *winners, EXTENTS) {
-    const part whole = {0, KH, 0, KW};
     const int i = ITEM_ROW;
     __global const float *x = IMAGE(x) + (i * SH - top) * x_row;
     __global float *y = IMAGE(y) + i * y_row;
@@ -98,27 +131,22 @@ KERNEL void max_pool(IMAGES(x), IMAGES_OUT(y), __global uchar *winners, EXTENTS)
     ITEM_PART(out_width);
     for (; column < column_end; column++) {
         const part p = part_of(i, column, height, width, top, left);
+        const int whole = is_whole(p);
         __global const float *window = x + (column * SW - left) * x_pixel;
         for (int c = c_begin; c < c_end; c += VEC) {
-            const maximum m = is_whole(p) ? max_of(window + c, x_row, x_pixel, whole)
-                                          : max_of(window + c, x_row, x_pixel, p);
+            maximum m;
+            if (whole)
+                m = max_of_window(window + c, x_row, x_pixel);
+            else
+                m = max_of_part(window + c, x_row, x_pixel, p);
             STOREV(m.value, y + column * y_pixel + c);
             if (winners != 0)
-                STOREB(m.position, winners + (row + column) * channels + c);
+                STORE_WINNERS(m.position, winners + (row + column) * channels + c);
         }
     }
 }
 
-vecf sum_of(__global const float *x, const int x_row, const int x_pixel, const part p) {
-    vecf sum = (vecf)(0);
-    for (int r = p.r0; r < p.r1; r++)
-        for (int s = p.s0; s < p.s1; s++)
-            sum += LOADV(x + r * x_row + s * x_pixel);
-    return sum;
-}
-
 KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
-    const part whole = {0, KH, 0, KW};
     const int i = ITEM_ROW;
     __global const float *x = IMAGE(x) + (i * SH - top) * x_row;
     __global float *y = IMAGE(y) + i * y_row;
@@ -128,8 +156,10 @@ KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
         const float count = (float)((p.r1 - p.r0) * (p.s1 - p.s0));
         __global const float *window = x + (column * SW - left) * x_pixel;
         for (int c = c_begin; c < c_end; c += VEC) {
-            const vecf sum = is_whole(p) ? sum_of(window + c, x_row, x_pixel, whole)
-                                         : sum_of(window + c, x_row, x_pixel, p);
+            vecf sum = (vecf)(0);
+            for (int r = p.r0; r < p.r1; r++)
+                for (int s = p.s0; s < p.s1; s++)
+                    sum += LOADV(window + r * x_row + s * x_pixel + c);
             STOREV(sum / count, y + column * y_pixel + c);
         }
     }
@@ -137,8 +167,7 @@ KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
 
 /* ---- Backward -------------------------------------------------------------------------------- */
 
-/* The windows that hold an input: first to last along an axis, from its place `at` in the padded
- * image. Both are in the order of the windows. */
+/* The first and the last window along an axis that hold the input at place `at`, padding counted. */
 #define FIRST_WINDOW(at, size, stride) (max(at - size + stride, 0) / stride)
 #define LAST_WINDOW(at, stride, count) min(at / stride, count - 1)
 
@@ -160,11 +189,11 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
             for (int i = i0; i <= i1; i++)
                 for (int j = j0; j <= j1; j++) {
                     const int own = (from_top - i * SH) * KW + from_left - j * SW;
-                    const veci winner = LOADB(winners + (i * out_width + j) * channels + c);
+                    const veci winner = LOAD_WINNERS(winners + (i * out_width + j) * channels + c);
                     veci passes = winner == (veci)(own);
                     if (relu)
                         passes &= LOADV(y + i * y_row + j * y_pixel + c) > (vecf)(0);
-                    sum += select((vecf)(0), LOADV(dy + i * dy_row + j * dy_pixel + c), passes);
+                    sum += passes ? LOADV(dy + i * dy_row + j * dy_pixel + c) : (vecf)(0);
                 }
             STOREV(sum, dx + column * dx_pixel + c);
         }

@@ -7,6 +7,9 @@
 
 /* Partial sums a column, and rows that make one worth while. */
 enum { MAX_PARTS = 512, MIN_ROWS = 128 };
+/* Columns that an item sums side by side on a CPU, at most: a cache line or more, and what the
+ * registers hold. */
+enum { CPU_SIDE = 64, CPU_REGISTERS = 8 };
 
 static const char file[] = "bias_grad.cl";
 
@@ -58,7 +61,11 @@ static oce_status check(oce_device *device, const oce_tensor *dy, const oce_tens
     OCE_TRY(oce_buffer_expect(workspace, "bias gradient: workspace",
                               oce_bias_grad_workspace(p->rows, p->columns)));
     p->vector = oce_channel_vector(device, p->columns);
-    p->side = !oce_device_limits(device)->is_cpu ? 1 : p->vector >= 16 ? 4 : 8;
+    p->side = 1;
+    if (oce_device_limits(device)->is_cpu)
+        while (p->side < CPU_REGISTERS && p->side * p->vector < CPU_SIDE &&
+               p->columns % (2 * p->side * p->vector) == 0)
+            p->side *= 2;
     return OCE_OK;
 }
 
@@ -98,7 +105,7 @@ oce_status oce_relu_bias_grad(oce_device *device, const oce_tensor *dy, const oc
                             oce_arg_long(rows_of_part(p.rows)),
                             oce_arg_int(p.parts),
                             oce_arg_int(p.columns)};
-    const int64_t items = p.parts * oce_ceil_div(p.columns, p.side * p.vector);
+    const int64_t items = p.parts * (p.columns / (p.side * p.vector));
     OCE_TRY(oce_launch(partial, oce_range_items(items), args, OCE_COUNT(args)));
     if (p.parts == 1)
         return OCE_OK;

@@ -78,6 +78,10 @@ void oce_ref_bias_grad(int64_t rows, int64_t columns, const float *dy, float *db
 oce_status oce_ref_dropout(const oce_dropout *dropout, size_t count, const float *x, float *y);
 /* y[i] = (float)bytes[i] * scale, one float32 multiplication. */
 void oce_ref_convert_bytes(size_t count, const uint8_t *bytes, float scale, float *y);
+/* The same for images [N,H,W,C], flipped and shifted as oce_augment says; dim: {N, H, W, C}.
+ * Errors: OCE_ERROR_INVALID_ARGUMENT (max_shift not in 0..32767). */
+oce_status oce_ref_convert_augmented(const oce_augment *augment, const int64_t dim[4],
+                                     const uint8_t *bytes, float scale, float *y);
 /*
  * y[i] = z_i * stddev, a truncated normal; count is at most 2^32. z_i is the first z with |z| < 2
  * in this order: for attempt = 0, 1, 2, ... words w0..w3 = Philox4x32-10(counter {i, attempt,
