@@ -44,6 +44,8 @@ static void describe_range(const cli_option *option, char *text, size_t bytes) {
     const bool has_reals = option->low != 0 || option->high != 0;
     text[0] = '\0';
     if (option->type == CLI_TYPE_INT && has_ints) {
+        if (option->max >= SANE_INT && option->min == 0)
+            return;
         if (option->max >= SANE_INT)
             snprintf(text, bytes, "at least %lld", (long long)option->min);
         else
