@@ -39,6 +39,7 @@ static oce_status open_temporary(oce_writer *writer) {
 
 oce_status oce_writer_create(const char *path, oce_writer **writer) {
     struct stat info;
+    *writer = NULL;
     OCE_REQUIRE(stat(path, &info) != 0 || S_ISREG(info.st_mode), OCE_ERROR_INVALID_ARGUMENT,
                 "%s: exists and is not a regular file", path);
     oce_writer *created = malloc(sizeof *created);

@@ -6,7 +6,6 @@
 #include "base/status.h"
 #include "io/array.h"
 #include "io/bundle.pb-c.h"
-#include "io/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +16,8 @@ enum {
 };
 
 typedef struct tensor {
-    oce_array array; /* name and shape are copies */
-    size_t bytes;
-    uint64_t offset;
-    uint32_t crc32c;
+    oce_bundle_entry entry; /* name and shape are copies */
+    const unsigned char *data;
 } tensor;
 
 struct oce_bundle_writer {
@@ -53,18 +50,15 @@ oce_status oce_bundle_writer_create(const char *prefix, oce_bundle_writer **writ
     return status;
 }
 
-static void free_array(const oce_array *array) {
-    free((void *)(uintptr_t)array->name);
-    free((void *)(uintptr_t)array->shape);
-}
-
 void oce_bundle_writer_destroy(oce_bundle_writer *writer) {
     if (!writer)
         return;
     oce_writer_destroy(writer->data);
     oce_writer_destroy(writer->index);
-    for (size_t i = 0; i < writer->count; i++)
-        free_array(&writer->tensors[i].array);
+    for (size_t i = 0; i < writer->count; i++) {
+        free((void *)(uintptr_t)writer->tensors[i].entry.name);
+        free((void *)(uintptr_t)writer->tensors[i].entry.shape);
+    }
     free(writer->tensors);
     free(writer->prefix);
     free(writer->folder);
@@ -87,8 +81,9 @@ static oce_status make_room(oce_bundle_writer *writer) {
 
 oce_status oce_bundle_writer_add(oce_bundle_writer *writer, const oce_array *array) {
     size_t bytes;
-    OCE_REQUIRE(array->name && *array->name, OCE_ERROR_INVALID_ARGUMENT,
-                "%s: tensor %zu has no name", writer->prefix, writer->count);
+    OCE_REQUIRE(array->name && *array->name && strlen(array->name) <= OCE_TABLE_MAX_KEY,
+                OCE_ERROR_INVALID_ARGUMENT, "%s: tensor %zu has no name, or one of over %d bytes",
+                writer->prefix, writer->count, OCE_TABLE_MAX_KEY);
     OCE_TRY(oce_array_bytes(array, &bytes));
     OCE_REQUIRE(array->data || bytes == 0, OCE_ERROR_INVALID_ARGUMENT,
                 "%s: tensor '%s' has no data", writer->prefix, array->name);
@@ -105,15 +100,17 @@ oce_status oce_bundle_writer_add(oce_bundle_writer *writer, const oce_array *arr
     }
     if (extents > 0)
         memcpy(shape, array->shape, extents);
-    tensor *added = &writer->tensors[writer->count++];
-    *added = (tensor){.array = *array, .bytes = bytes};
-    added->array.name = name;
-    added->array.shape = shape;
+    writer->tensors[writer->count++] = (tensor){.entry = {.name = name,
+                                                          .dtype = array->dtype,
+                                                          .rank = array->rank,
+                                                          .shape = shape,
+                                                          .bytes = bytes},
+                                                .data = array->data};
     return OCE_OK;
 }
 
 static int compare_tensors(const void *a, const void *b) {
-    return strcmp(((const tensor *)a)->array.name, ((const tensor *)b)->array.name);
+    return strcmp(((const tensor *)a)->entry.name, ((const tensor *)b)->entry.name);
 }
 
 static oce_status sort_tensors(oce_bundle_writer *writer) {
@@ -122,17 +119,17 @@ static oce_status sort_tensors(oce_bundle_writer *writer) {
     for (size_t i = 1; i < writer->count; i++)
         OCE_REQUIRE(compare_tensors(&writer->tensors[i - 1], &writer->tensors[i]) != 0,
                     OCE_ERROR_INVALID_ARGUMENT, "%s: tensor '%s' was added twice", writer->prefix,
-                    writer->tensors[i].array.name);
+                    writer->tensors[i].entry.name);
     return OCE_OK;
 }
 
 static oce_status write_tensor(oce_writer *data, tensor *t) {
-    const unsigned char *bytes = t->array.data;
-    t->crc32c = 0;
-    for (size_t done = 0; done < t->bytes; done += PIECE_BYTES) {
-        const size_t left = t->bytes - done, size = left < PIECE_BYTES ? left : PIECE_BYTES;
-        t->crc32c = oce_crc32c_extend(t->crc32c, bytes + done, size);
-        OCE_TRY(oce_writer_append(data, bytes + done, size));
+    const size_t bytes = (size_t)t->entry.bytes;
+    t->entry.crc32c = 0;
+    for (size_t done = 0; done < bytes; done += PIECE_BYTES) {
+        const size_t left = bytes - done, size = left < PIECE_BYTES ? left : PIECE_BYTES;
+        t->entry.crc32c = oce_crc32c_extend(t->entry.crc32c, t->data + done, size);
+        OCE_TRY(oce_writer_append(data, t->data + done, size));
     }
     return OCE_OK;
 }
@@ -142,8 +139,8 @@ static oce_status write_data(oce_bundle_writer *writer) {
     uint64_t offset = 0;
     for (size_t i = 0; i < writer->count; i++) {
         tensor *t = &writer->tensors[i];
-        t->offset = offset;
-        offset += t->bytes;
+        t->entry.offset = offset;
+        offset += t->entry.bytes;
         OCE_TRY(write_tensor(writer->data, t));
     }
     return oce_writer_sync(writer->data);
@@ -162,7 +159,7 @@ static void add_record(oce_table_builder *table, const char *key, const Protobuf
     oce_bytes_finish(&value);
 }
 
-static void add_header(oce_table_builder *table) {
+void oce_bundle_add_header(oce_table_builder *table) {
     Oce__Bundle__Version version = OCE__BUNDLE__VERSION__INIT;
     version.producer = PRODUCER_VERSION;
     Oce__Bundle__Header header = OCE__BUNDLE__HEADER__INIT;
@@ -171,33 +168,34 @@ static void add_header(oce_table_builder *table) {
     add_record(table, "", &header.base);
 }
 
-static void add_entry(oce_table_builder *table, const tensor *t) {
+void oce_bundle_add_entry(oce_table_builder *table, const oce_bundle_entry *entry) {
     Oce__Bundle__Extent extents[OCE_ARRAY_MAX_RANK];
     Oce__Bundle__Extent *pointers[OCE_ARRAY_MAX_RANK];
-    for (int i = 0; i < t->array.rank; i++) {
+    for (int i = 0; i < entry->rank; i++) {
         extents[i] = (Oce__Bundle__Extent)OCE__BUNDLE__EXTENT__INIT;
-        extents[i].size = t->array.shape[i];
+        extents[i].size = entry->shape[i];
         pointers[i] = &extents[i];
     }
     Oce__Bundle__Shape shape = OCE__BUNDLE__SHAPE__INIT; /* written for scalars too, empty */
-    shape.n_extents = (size_t)t->array.rank;
+    shape.n_extents = (size_t)entry->rank;
     shape.extents = pointers;
-    Oce__Bundle__Entry entry = OCE__BUNDLE__ENTRY__INIT;
-    entry.dtype = (int32_t)t->array.dtype;
-    entry.shape = &shape;
-    entry.offset = (int64_t)t->offset;
-    entry.size = (int64_t)t->bytes;
-    entry.masked_crc32c = oce_crc32c_mask(t->crc32c);
-    add_record(table, t->array.name, &entry.base);
+    Oce__Bundle__Entry record = OCE__BUNDLE__ENTRY__INIT;
+    record.dtype = (int32_t)entry->dtype;
+    record.shape = &shape;
+    record.shard = entry->shard;
+    record.offset = (int64_t)entry->offset;
+    record.size = (int64_t)entry->bytes;
+    record.masked_crc32c = oce_crc32c_mask(entry->crc32c);
+    add_record(table, entry->name, &record.base);
 }
 
 static oce_status write_index(oce_bundle_writer *writer, uint32_t *crc32c) {
     OCE_TRY(oce_writer_create(writer->index_path, &writer->index));
     oce_table_builder table;
     oce_table_builder_init(&table);
-    add_header(&table);
+    oce_bundle_add_header(&table);
     for (size_t i = 0; i < writer->count; i++)
-        add_entry(&table, &writer->tensors[i]);
+        oce_bundle_add_entry(&table, &writer->tensors[i].entry);
     oce_status status = oce_table_builder_complete(&table);
     if (status == OCE_OK)
         status = oce_writer_append(writer->index, table.file.data, table.file.size);
@@ -238,8 +236,8 @@ static oce_status publish(oce_bundle_writer *writer, const char *old_data) {
     status = oce_writer_publish(writer->index);
     if (status != OCE_OK)
         return roll_back(writer, old_data, status);
-    if (old_data)
-        OCE_TRY(oce_file_remove(old_data));
+    if (old_data) /* if it cannot be removed, it is cleaned up as what a killed process leaves is */
+        oce_file_discard(old_data);
     return oce_folder_sync(writer->folder);
 }
 

@@ -6,9 +6,6 @@
 
 #include <string.h>
 
-/* The longest key taken; names of variables are far shorter. */
-enum { MAX_KEY = 65536 };
-
 typedef struct handle {
     uint64_t offset, size;
 } handle;
@@ -118,7 +115,7 @@ static oce_status take_entry(const table *t, size_t at, oce_view *block, bool fi
         return bad(t, at, "an entry shares more of the key before it than there is");
     if (unshared > block->size || value_size > block->size - unshared)
         return bad(t, at, "an entry reaches beyond its block");
-    if (shared + unshared > MAX_KEY)
+    if (shared + unshared > OCE_TABLE_MAX_KEY)
         return bad(t, at, "a key is longer than 65536 bytes");
     oce_view_take(block, (size_t)unshared, &tail);
     value->size = (size_t)value_size;
