@@ -175,6 +175,24 @@ Test(launch, arguments_of_every_kind_arrive) {
     oce_tensor_release(&y);
 }
 
+Test(launch, ints_that_do_not_fit_are_an_error) {
+    oce_buffer *buffer = NULL;
+    oce_kernel *kernel = kernel_named("mark");
+    const int64_t wrong[] = {INT64_C(1) << 32, INT64_C(-2147483649), INT64_MAX};
+    TEST_OK(oce_buffer_create(device, 64, &buffer));
+    for (int i = 0; i < 3; i++) {
+        const oce_arg args[] = {oce_arg_buffer(buffer), oce_arg_buffer(buffer),
+                                oce_arg_int(wrong[i])};
+        expect_error(oce_launch(kernel, oce_range_items(1), args, 3), OCE_ERROR_OVERFLOW,
+                     "kernel mark: argument 2");
+    }
+    const oce_arg args[] = {oce_arg_buffer(buffer), oce_arg_buffer(buffer),
+                            oce_arg_int(UINT32_MAX)};
+    TEST_OK(oce_launch(kernel, oce_range_items(1), args, 3)); /* a uint */
+    TEST_OK(oce_device_finish(device));
+    oce_buffer_destroy(buffer);
+}
+
 Test(launch, wrong_number_of_arguments_is_an_error) {
     oce_buffer *buffer = NULL;
     TEST_OK(oce_buffer_create(device, 64, &buffer));

@@ -63,7 +63,7 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
 typedef enum oce_arg_kind {
     OCE_ARG_TENSOR, /* two kernel arguments: pointer, offset in elements (ulong) */
     OCE_ARG_BUFFER, /* pointer; NULL is passed on as a null pointer */
-    OCE_ARG_INT,    /* int */
+    OCE_ARG_INT,    /* int or uint; oce_launch() fails if the value does not fit */
     OCE_ARG_LONG,   /* long or ulong */
     OCE_ARG_FLOAT   /* float */
 } oce_arg_kind;
@@ -75,8 +75,7 @@ typedef struct oce_arg {
             const oce_buffer *buffer;
             uint64_t offset;
         } tensor;
-        int32_t i;
-        int64_t l;
+        int64_t l; /* OCE_ARG_INT too */
         float f;
     } value;
 } oce_arg;
@@ -100,7 +99,7 @@ static inline oce_arg oce_arg_buffer(const oce_buffer *buffer) {
     return (oce_arg){.kind = OCE_ARG_BUFFER, .value.tensor = {buffer, 0}};
 }
 static inline oce_arg oce_arg_int(int64_t value) {
-    return (oce_arg){.kind = OCE_ARG_INT, .value.i = (int32_t)value};
+    return (oce_arg){.kind = OCE_ARG_INT, .value.l = value};
 }
 static inline oce_arg oce_arg_long(int64_t value) {
     return (oce_arg){.kind = OCE_ARG_LONG, .value.l = value};

@@ -41,9 +41,14 @@ static oce_status set_args(const oce_kernel *kernel, const oce_arg *args, int co
         case OCE_ARG_TENSOR:
             OCE_TRY(set_arg(kernel, index++, sizeof(cl_ulong), &arg->value.tensor.offset));
             break;
-        case OCE_ARG_INT:
-            OCE_TRY(set_arg(kernel, index++, sizeof(cl_int), &arg->value.i));
+        case OCE_ARG_INT: {
+            OCE_REQUIRE(arg->value.l >= INT32_MIN && arg->value.l <= UINT32_MAX, OCE_ERROR_OVERFLOW,
+                        "kernel %s: argument %d, %lld, does not fit 32 bits", kernel->name, i,
+                        (long long)arg->value.l);
+            const cl_uint bits = (cl_uint)arg->value.l;
+            OCE_TRY(set_arg(kernel, index++, sizeof bits, &bits));
             break;
+        }
         case OCE_ARG_LONG:
             OCE_TRY(set_arg(kernel, index++, sizeof(cl_long), &arg->value.l));
             break;
