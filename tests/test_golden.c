@@ -167,8 +167,11 @@ Test(golden, mnist) {
     run(&g);
 }
 
+/* Activations this near to 0 change sign by rounding here and there: a ReLU that opens or shuts for
+ * one value of 8,192 moves a bias gradient by more than the sums' rounding. */
 Test(golden, cifar10_scaled) {
     golden g = golden_open("golden_cifar10_scaled.json", OCE_CONV2D_AUTO, OCE_GEMM_AUTO);
+    g.gradient_tolerance = 3e-4;
     run(&g);
 }
 

@@ -162,7 +162,7 @@ static float *reference_probabilities(oce_model *model, const uint8_t *images, i
         c = info.output[2];
     }
     float *probabilities = test_zeros((size_t)count * TINY_CLASSES);
-    oce_ref_softmax(x, count, TINY_CLASSES, probabilities);
+    oce_ref_softmax(count, TINY_CLASSES, x, probabilities);
     free(x);
     return probabilities;
 }
@@ -254,7 +254,7 @@ Test(model, gradients_are_the_slope_of_the_loss) {
                 direction[v][i] = (float)((double)direction[v][i] / length);
                 slope += (double)gradient[v][i] * (double)direction[v][i];
             }
-            const float h = 2e-3F;
+            const float h = 5e-4F;
             move(model, start, direction, h);
             const double above = loss_of(model, images, labels, BATCH);
             move(model, start, direction, -h);

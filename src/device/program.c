@@ -241,7 +241,7 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
                 "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
     char options[sizeof defines->text + 256];
     snprintf(options, sizeof options,
-             "-cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s",
+             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s",
              device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
              device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
              defines != NULL ? defines->text : "");
