@@ -167,11 +167,11 @@ Test(golden, mnist) {
     run(&g);
 }
 
-/* Activations this near to 0 change sign by rounding here and there: a ReLU that opens or shuts for
- * one value of 8,192 moves a bias gradient by more than the sums' rounding. */
+/* With inputs this small many windows of the overlapping pools hold values that differ by rounding
+ * alone, and a float32 run sends some gradients to another winner than the float64 run does. */
 Test(golden, cifar10_scaled) {
     golden g = golden_open("golden_cifar10_scaled.json", OCE_CONV2D_AUTO, OCE_GEMM_AUTO);
-    g.gradient_tolerance = 3e-4;
+    g.gradient_tolerance = 2e-3;
     run(&g);
 }
 
