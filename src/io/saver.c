@@ -229,9 +229,10 @@ static oce_status undo_keeping(oce_saver *saver, const char *folder, const char 
 /* If the state file names `prefix`, keeps that checkpoint under the name `replaced` and has the
  * state file name it so. */
 static oce_status keep_replaced(oce_saver *saver, const char *folder, const char *prefix,
-                                const char *replaced, bool *keeps) {
-    OCE_TRY(rename_in_state(folder, prefix, replaced, true, keeps));
-    if (!*keeps)
+                                const char *replaced) {
+    bool listed;
+    OCE_TRY(rename_in_state(folder, prefix, replaced, true, &listed));
+    if (!listed)
         return OCE_OK;
     const oce_status status = try_to_keep(saver, folder, prefix, replaced);
     return status == OCE_OK ? OCE_OK : undo_keeping(saver, folder, prefix, replaced, status);
@@ -243,7 +244,6 @@ static oce_status keep_replaced(oce_saver *saver, const char *folder, const char
 typedef struct job {
     oce_saver *saver;
     char *prefix, *folder, *replaced;
-    bool keeps_replaced;
     oce_bundle_writer *writer;
 } job;
 
@@ -270,7 +270,7 @@ static oce_status write_checkpoint(job *j, const oce_array *arrays, size_t count
     for (size_t i = 0; i < count; i++)
         OCE_TRY(oce_bundle_writer_add(j->writer, &arrays[i]));
     OCE_TRY(oce_bundle_writer_prepare(j->writer, &index_crc32c));
-    OCE_TRY(keep_replaced(j->saver, j->folder, j->prefix, j->replaced, &j->keeps_replaced));
+    OCE_TRY(keep_replaced(j->saver, j->folder, j->prefix, j->replaced));
     if (sidecar) {
         OCE_TRY(oce_sidecar_store(sidecar, j->prefix, index_crc32c));
     } else {
@@ -316,14 +316,30 @@ static void retire(oce_saver *saver, kept old) {
     free(old.prefix);
 }
 
+/* Index in the list of the checkpoint that the new one replaces: that of its name, or what was kept
+ * of it, now or by a process that did not finish. */
+static oce_status find_replaced(const job *j, size_t *index) {
+    OCE_TRY(find_kept(j->saver, j->replaced, index));
+    return *index < j->saver->count ? OCE_OK : find_kept(j->saver, j->prefix, index);
+}
+
+/* Removes what was kept, which the state file no longer names. */
+static oce_status remove_replaced(const job *j) {
+    char *index;
+    OCE_TRY(oce_text_format(&index, "%s.index", j->replaced));
+    const bool present = oce_file_exists(index);
+    free(index);
+    return present ? oce_checkpoint_remove(j->replaced) : OCE_OK;
+}
+
 /* The state file, the list, and what they no longer name. */
-static oce_status record(job *j) {
+static oce_status record(const job *j) {
     oce_saver *saver = j->saver;
     size_t replaced;
-    OCE_TRY(find_kept(saver, j->keeps_replaced ? j->replaced : j->prefix, &replaced));
+    OCE_TRY(find_replaced(j, &replaced));
     const size_t others = saver->count - (replaced < saver->count);
-    const bool full =
-        saver->options.max_to_keep > 0 && others >= (size_t)saver->options.max_to_keep;
+    const bool limited = saver->options.max_to_keep > 0;
+    const bool full = limited && others >= (size_t)saver->options.max_to_keep;
     const size_t oldest = replaced == 0 ? 1 : 0; /* of the others */
     char *prefix = NULL, *last = NULL;
     OCE_TRY(make_room(saver));
@@ -339,17 +355,15 @@ static oce_status record(job *j) {
     }
     free(saver->last);
     saver->last = last;
-    const double time = now(saver);
     if (replaced < saver->count)
         free(remove_kept(saver, replaced).prefix);
-    if (saver->options.max_to_keep > 0)
-        append_kept(saver, prefix, time);
+    if (limited)
+        append_kept(saver, prefix, now(saver));
     else
         free(prefix);
     if (full)
         retire(saver, remove_kept(saver, 0));
-    if (j->keeps_replaced)
-        warn(saver, oce_checkpoint_remove(j->replaced));
+    warn(saver, remove_replaced(j));
     return OCE_OK;
 }
 

@@ -13,8 +13,6 @@
 #define STATE_NAME "checkpoint"
 #define LATEST "model_checkpoint_path"
 #define ALL "all_model_checkpoint_paths"
-#define ALL_TIMES "all_model_checkpoint_timestamps"
-#define PRESERVED_TIME "last_preserved_timestamp"
 
 enum { LIMIT = 1 << 24 };
 
@@ -71,51 +69,73 @@ static oce_status set_latest(oce_checkpoint_state *state, const char *folder, co
     return *path ? oce_path_join(folder, path, &state->latest) : OCE_OK;
 }
 
-static bool is_name(const char *name, size_t length, const char *wanted) {
-    return length == strlen(wanted) && memcmp(name, wanted, length) == 0;
+/* The fields that the file may have. */
+typedef enum field { FIELD_LATEST, FIELD_ALL, FIELD_ALL_TIMES, FIELD_PRESERVED_TIME, FIELDS } field;
+static const char *const field_names[FIELDS] = {LATEST, ALL, "all_model_checkpoint_timestamps",
+                                                "last_preserved_timestamp"};
+
+static bool take_field(oce_scanner *scanner, field *f) {
+    const char *name;
+    size_t length;
+    if (!oce_scanner_name(scanner, &name, &length))
+        return false;
+    for (int i = 0; i < FIELDS; i++)
+        if (length == strlen(field_names[i]) && memcmp(name, field_names[i], length) == 0) {
+            *f = (field)i;
+            return true;
+        }
+    char problem[64];
+    snprintf(problem, sizeof problem, "unknown field '%.*s'", (int)(length < 40 ? length : 40),
+             name);
+    return oce_scanner_fail(scanner, problem);
 }
 
-/* Values of a field: one, or a list in brackets. */
-static oce_status parse_values(oce_scanner *scanner, oce_checkpoint_state *state,
-                               const char *folder, const char *name, size_t length, bool *good) {
-    const bool latest = is_name(name, length, LATEST), all = is_name(name, length, ALL);
-    const bool repeated = all || is_name(name, length, ALL_TIMES);
-    const bool list = repeated && oce_scanner_take(scanner, '[');
+/* *good is false if the text is malformed: then scanner->problem says why. */
+static oce_status parse_value(oce_scanner *scanner, oce_checkpoint_state *state, const char *folder,
+                              field f, bool *good) {
+    if (f == FIELD_ALL_TIMES || f == FIELD_PRESERVED_TIME) { /* nothing here needs them */
+        *good = oce_scanner_number(scanner);
+        return OCE_OK;
+    }
     oce_bytes value = {0};
-    oce_status status = OCE_OK;
-    if (!(list && oce_scanner_take(scanner, ']')))
-        do {
-            *good =
-                latest || all ? oce_scanner_string(scanner, &value) : oce_scanner_number(scanner);
-            status = oce_bytes_check(&value, folder);
-            if (*good && status == OCE_OK && (latest || all))
-                status = latest ? set_latest(state, folder, oce_bytes_string(&value))
-                                : add_path(state, folder, oce_bytes_string(&value));
-        } while (status == OCE_OK && *good && list && !oce_scanner_take(scanner, ']') &&
-                 (*good = oce_scanner_take(scanner, ',')));
+    *good = oce_scanner_string(scanner, &value);
+    oce_status status = oce_bytes_check(&value, folder);
+    if (status == OCE_OK && *good)
+        status = f == FIELD_LATEST ? set_latest(state, folder, oce_bytes_string(&value))
+                                   : add_path(state, folder, oce_bytes_string(&value));
     oce_bytes_finish(&value);
     return status;
 }
 
-/* *good is false if the text is malformed: then scanner->problem says why. */
-static oce_status parse(oce_scanner *scanner, const char *folder, oce_checkpoint_state *state,
-                        bool *good) {
-    *good = true;
-    while (*good && !oce_scanner_at_end(scanner)) {
-        const char *name;
-        size_t length;
-        *good = oce_scanner_name(scanner, &name, &length);
+/* A field and its value, or its values in brackets. */
+static oce_status parse_field(oce_scanner *scanner, oce_checkpoint_state *state, const char *folder,
+                              bool *good) {
+    field f = FIELD_LATEST;
+    *good = take_field(scanner, &f);
+    if (!*good)
+        return OCE_OK;
+    const bool repeated = f == FIELD_ALL || f == FIELD_ALL_TIMES;
+    if (!repeated || !oce_scanner_take(scanner, '['))
+        return parse_value(scanner, state, folder, f, good);
+    bool more = !oce_scanner_take(scanner, ']');
+    while (more) {
+        OCE_TRY(parse_value(scanner, state, folder, f, good));
         if (!*good)
             break;
-        if (!is_name(name, length, LATEST) && !is_name(name, length, ALL) &&
-            !is_name(name, length, ALL_TIMES) && !is_name(name, length, PRESERVED_TIME)) {
-            *good = false;
-            snprintf(scanner->problem, sizeof scanner->problem, "line %d: unknown field '%.*s'",
-                     scanner->line, (int)(length < 40 ? length : 40), name);
+        more = !oce_scanner_take(scanner, ']');
+        if (more && !oce_scanner_take(scanner, ',')) {
+            *good = oce_scanner_fail(scanner, "a ',' or a ']' is expected");
             break;
         }
-        OCE_TRY(parse_values(scanner, state, folder, name, length, good));
     }
+    return OCE_OK;
+}
+
+static oce_status parse(oce_scanner *scanner, oce_checkpoint_state *state, const char *folder,
+                        bool *good) {
+    *good = true;
+    while (*good && !oce_scanner_at_end(scanner))
+        OCE_TRY(parse_field(scanner, state, folder, good));
     return OCE_OK;
 }
 
@@ -126,8 +146,7 @@ static oce_status disregard(oce_checkpoint_state *state, const char *path, const
     state->count = 0;
     free(state->latest);
     state->latest = NULL;
-    return oce_text_format(&state->warning, "%s: %s; taken for no checkpoint", path,
-                           *problem ? problem : "malformed list");
+    return oce_text_format(&state->warning, "%s: %s; taken for no checkpoint", path, problem);
 }
 
 static oce_status read_state(const char *folder, const char *path, oce_checkpoint_state *state) {
@@ -139,7 +158,7 @@ static oce_status read_state(const char *folder, const char *path, oce_checkpoin
     oce_scanner scanner;
     bool good;
     oce_scanner_init(&scanner, text.data, text.size);
-    status = parse(&scanner, folder, state, &good);
+    status = parse(&scanner, state, folder, &good);
     if (status == OCE_OK && !good)
         status = disregard(state, path, scanner.problem);
     else if (status == OCE_OK && !state->latest)
@@ -165,15 +184,15 @@ oce_status oce_checkpoint_state_read(const char *folder, oce_checkpoint_state **
 }
 
 /* Appends a field with a path, relative to `folder` unless one of both is absolute. */
-static oce_status append_path(oce_bytes *text, const char *field, const char *folder,
+static oce_status append_path(oce_bytes *text, const char *name, const char *folder,
                               const char *path) {
     if (oce_path_is_absolute(folder) || oce_path_is_absolute(path)) {
-        oce_text_field(text, field, path);
+        oce_text_field(text, name, path);
         return OCE_OK;
     }
     char *relative;
     OCE_TRY(oce_path_relative(path, folder, &relative));
-    oce_text_field(text, field, relative);
+    oce_text_field(text, name, relative);
     free(relative);
     return OCE_OK;
 }

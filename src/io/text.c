@@ -44,7 +44,7 @@ void oce_scanner_init(oce_scanner *scanner, const void *text, size_t size) {
     *scanner = (oce_scanner){.at = start, .end = start + size, .line = 1};
 }
 
-static bool fail(oce_scanner *scanner, const char *problem) {
+bool oce_scanner_fail(oce_scanner *scanner, const char *problem) {
     snprintf(scanner->problem, sizeof scanner->problem, "line %d: %s", scanner->line, problem);
     return false;
 }
@@ -87,8 +87,8 @@ bool oce_scanner_name(oce_scanner *scanner, const char **name, size_t *length) {
         scanner->at++;
     *length = (size_t)(scanner->at - *name);
     if (*length == 0)
-        return fail(scanner, "a field's name is expected");
-    return oce_scanner_take(scanner, ':') || fail(scanner, "a ':' is expected");
+        return oce_scanner_fail(scanner, "a field's name is expected");
+    return oce_scanner_take(scanner, ':') || oce_scanner_fail(scanner, "a ':' is expected");
 }
 
 /* Takes up to `most` digits, at least one. */
@@ -128,12 +128,12 @@ static bool append_utf8(oce_bytes *value, uint32_t point) {
 static bool take_escape(oce_scanner *scanner, oce_bytes *value) {
     static const char letters[] = "abfnrtv\\'\"?", meanings[] = "\a\b\f\n\r\t\v\\'\"?";
     if (scanner->at == scanner->end)
-        return fail(scanner, "the text ends in a string");
+        return oce_scanner_fail(scanner, "the text ends in a string");
     uint32_t number;
     if (digit_value(*scanner->at, 8) >= 0) {
         take_digits(scanner, 8, 3, &number);
         oce_bytes_u8(value, number & 0xFF);
-        return number <= 0xFF || fail(scanner, "an octal escape above 377");
+        return number <= 0xFF || oce_scanner_fail(scanner, "an octal escape above 377");
     }
     const char c = *scanner->at++;
     const char *letter = c != 0 ? strchr(letters, c) : NULL;
@@ -148,7 +148,7 @@ static bool take_escape(oce_scanner *scanner, oce_bytes *value) {
     if ((c == 'u' || c == 'U') && take_digits(scanner, 16, c == 'u' ? 4 : 8, &number) &&
         append_utf8(value, number))
         return true;
-    return fail(scanner, "an unknown escape");
+    return oce_scanner_fail(scanner, "an unknown escape");
 }
 
 static bool take_quoted(oce_scanner *scanner, char quote, oce_bytes *value) {
@@ -157,15 +157,15 @@ static bool take_quoted(oce_scanner *scanner, char quote, oce_bytes *value) {
         if (c == quote)
             return true;
         if (c == '\n')
-            return fail(scanner, "a string runs over the end of its line");
+            return oce_scanner_fail(scanner, "a string runs over the end of its line");
         if (c == 0)
-            return fail(scanner, "a string holds a NUL");
+            return oce_scanner_fail(scanner, "a string holds a NUL");
         if (c != '\\')
             oce_bytes_append(value, &c, 1);
         else if (!take_escape(scanner, value))
             return false;
     }
-    return fail(scanner, "the text ends in a string");
+    return oce_scanner_fail(scanner, "the text ends in a string");
 }
 
 bool oce_scanner_string(oce_scanner *scanner, oce_bytes *value) {
@@ -181,9 +181,9 @@ bool oce_scanner_string(oce_scanner *scanner, oce_bytes *value) {
         any = true;
     }
     if (!any)
-        return fail(scanner, "a string in quotes is expected");
+        return oce_scanner_fail(scanner, "a string in quotes is expected");
     if (value->size > 0 && memchr(value->data, 0, value->size))
-        return fail(scanner, "a string holds a NUL");
+        return oce_scanner_fail(scanner, "a string holds a NUL");
     return true;
 }
 
@@ -201,5 +201,6 @@ bool oce_scanner_number(oce_scanner *scanner) {
     const size_t sign = length > 0 && (*start == '-' || *start == '+');
     const bool named = length - sign >= 3 &&
                        (memcmp(start + sign, "inf", 3) == 0 || memcmp(start + sign, "nan", 3) == 0);
-    return (digits && !is_letter(start[sign])) || named || fail(scanner, "a number is expected");
+    return (digits && !is_letter(start[sign])) || named ||
+           oce_scanner_fail(scanner, "a number is expected");
 }

@@ -20,6 +20,8 @@ typedef struct oce_scanner {
 } oce_scanner;
 
 void oce_scanner_init(oce_scanner *scanner, const void *text, size_t size);
+/* Sets the problem, with the line; returns false. */
+bool oce_scanner_fail(oce_scanner *scanner, const char *problem);
 /* Skips blanks, newlines, comments and the separators ';' and ','; whether that reaches the end. */
 bool oce_scanner_at_end(oce_scanner *scanner);
 /* Takes a name of letters, digits, '_', '-', '.' and the colon after it. */

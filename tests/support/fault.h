@@ -22,4 +22,8 @@ void fault_arm(fault_mode mode, long at, const char *under);
 /* Stops counting; returns how many operations there were. */
 long fault_disarm(void);
 
+/* From now on fsync() does nothing but be counted: for tests that write often, and kill processes
+ * rather than machines. */
+void fault_skip_fsync(void);
+
 #endif
