@@ -27,7 +27,7 @@ void sum_rows(__global const float *dy, __global const float *y, __global float 
         for (int v = 0; v < SIDE; v++) {
             vecf g = LOADV(dy + at + v * VEC);
 #if RELU
-            g = LOADV(y + at + v * VEC) > (vecf)(0) ? g : (vecf)(0);
+            g = select((vecf)(0), g, LOADV(y + at + v * VEC) > (vecf)(0));
 #endif
 #if STORE
             STOREV(g, dx + at + v * VEC);

@@ -92,8 +92,8 @@ typedef struct maximum {
 maximum take_larger(maximum m, __global const float *x, const int position) {
     const vecf candidate = LOADV(x);
     const veci wins = m.value < candidate; /* false for equals and for NaN: the earlier one stays */
-    m.value = wins ? candidate : m.value;
-    m.position = wins ? (veci)(position) : m.position;
+    m.value = select(m.value, candidate, wins);
+    m.position = select(m.position, (veci)(position), wins);
     return m;
 }
 
@@ -193,7 +193,7 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
                     veci passes = winner == (veci)(own);
                     if (relu)
                         passes &= LOADV(y + i * y_row + j * y_pixel + c) > (vecf)(0);
-                    sum += passes ? LOADV(dy + i * dy_row + j * dy_pixel + c) : (vecf)(0);
+                    sum += select((vecf)(0), LOADV(dy + i * dy_row + j * dy_pixel + c), passes);
                 }
             STOREV(sum, dx + column * dx_pixel + c);
         }
