@@ -338,7 +338,7 @@ static char *cached_name(void) {
     char *name = NULL;
     DIR *stream = opendir(cache);
     cr_assert(stream != NULL);
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
+    for (const struct dirent *entry; name == NULL && (entry = readdir(stream)) != NULL;)
         if (strstr(entry->d_name, ".clbin") != NULL)
             name = strdup(entry->d_name);
     closedir(stream);

@@ -1,7 +1,7 @@
 /* Reading command lines by tables of options, and the help made from them. */
 #define _DEFAULT_SOURCE
-#include "cli/help.c"
-#include "cli/options.c"
+#include "cli/help.c"    // NOLINT(bugprone-suspicious-include): not in the library
+#include "cli/options.c" // NOLINT(bugprone-suspicious-include): not in the library
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -68,7 +68,7 @@ static cli_parsed parse_array(const char *const *arguments) {
     static char *argv[16];
     int argc = 0;
     for (; arguments[argc] != NULL; argc++)
-        argv[argc] = (char *)(size_t)arguments[argc];
+        argv[argc] = (char *)arguments[argc];
     return cli_parse(&verb, argc, argv, &got, &call);
 }
 #define PARSE(...) parse_array((const char *const[]){__VA_ARGS__, NULL})

@@ -1,6 +1,6 @@
 /* The live progress line, on a pseudo-terminal. */
 #define _GNU_SOURCE
-#include "cli/progress.c"
+#include "cli/progress.c" // NOLINT(bugprone-suspicious-include): not in the library
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

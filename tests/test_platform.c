@@ -48,7 +48,7 @@ CL_API_ENTRY cl_int CL_API_CALL clGetPlatformIDs(cl_uint room, cl_platform_id *i
     if (count != NULL)
         *count = platform_count;
     for (cl_uint i = 0; ids != NULL && i < room && i < platform_count; i++)
-        ids[i] = (cl_platform_id)(uintptr_t)&platforms[i];
+        ids[i] = (cl_platform_id)&platforms[i];
     return platforms_code;
 }
 
@@ -68,7 +68,7 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id id, cl_device_type
     if (count != NULL)
         *count = platform->device_count;
     for (cl_uint i = 0; ids != NULL && i < room && i < platform->device_count; i++)
-        ids[i] = (cl_device_id)(uintptr_t)&platform->devices[i];
+        ids[i] = (cl_device_id)&platform->devices[i];
     return platform->code;
 }
 

@@ -128,22 +128,12 @@ static size_t span_bytes(const oce_tensor *tensor) {
     return (size_t)(last + 1) * sizeof(float);
 }
 
-/* Copies dense `source` into `span`, which is laid out like the tensor, or, if `source` is NULL,
- * `span` into dense `target`. */
-static void copy_interior(const oce_tensor *tensor, float *span, const float *source,
-                          float *target) {
-    const size_t row = (size_t)tensor->dim[3];
-    size_t at = 0;
-    for (int64_t n = 0; n < tensor->dim[0]; n++)
-        for (int64_t h = 0; h < tensor->dim[1]; h++)
-            for (int64_t w = 0; w < tensor->dim[2]; w++, at += row) {
-                float *place =
-                    span + n * tensor->stride[0] + h * tensor->stride[1] + w * tensor->stride[2];
-                if (source != NULL)
-                    memcpy(place, source + at, row * sizeof(float));
-                else
-                    memcpy(target + at, place, row * sizeof(float));
-            }
+/* Where the channels of pixel `index`, counted row by row through all images, begin in `span`,
+ * which is laid out like the tensor. */
+static float *pixel_of(const oce_tensor *tensor, float *span, int64_t index) {
+    const int64_t w = index % tensor->dim[2], row = index / tensor->dim[2];
+    const int64_t h = row % tensor->dim[1], n = row / tensor->dim[1];
+    return span + n * tensor->stride[0] + h * tensor->stride[1] + w * tensor->stride[2];
 }
 
 oce_status oce_tensor_read(const oce_tensor *tensor, float *data) {
@@ -153,12 +143,15 @@ oce_status oce_tensor_read(const oce_tensor *tensor, float *data) {
         return OCE_OK; /* with a halo, the offset may lie behind the empty buffer */
     if (oce_tensor_is_dense(tensor))
         return oce_buffer_read(tensor->buffer, start, data, count * sizeof(float));
+    const int64_t pixels = tensor->dim[0] * tensor->dim[1] * tensor->dim[2];
+    const size_t pixel_bytes = (size_t)tensor->dim[3] * sizeof(float);
     const size_t bytes = span_bytes(tensor);
     float *span = malloc(bytes);
     OCE_REQUIRE(span != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a copy of %zu bytes", bytes);
     oce_status status = oce_buffer_read(tensor->buffer, start, span, bytes);
     if (status == OCE_OK)
-        copy_interior(tensor, span, NULL, data);
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(data + i * tensor->dim[3], pixel_of(tensor, span, i), pixel_bytes);
     free(span);
     return status;
 }
@@ -170,12 +163,15 @@ oce_status oce_tensor_write(const oce_tensor *tensor, const float *data) {
         return OCE_OK; /* with a halo, the offset may lie behind the empty buffer */
     if (oce_tensor_is_dense(tensor))
         return oce_buffer_write(tensor->buffer, start, data, count * sizeof(float));
+    const int64_t pixels = tensor->dim[0] * tensor->dim[1] * tensor->dim[2];
+    const size_t pixel_bytes = (size_t)tensor->dim[3] * sizeof(float);
     const size_t bytes = span_bytes(tensor);
     float *span = malloc(bytes);
     OCE_REQUIRE(span != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a copy of %zu bytes", bytes);
     oce_status status = oce_buffer_read(tensor->buffer, start, span, bytes);
     if (status == OCE_OK) {
-        copy_interior(tensor, span, data, NULL);
+        for (int64_t i = 0; i < pixels; i++)
+            memcpy(pixel_of(tensor, span, i), data + i * tensor->dim[3], pixel_bytes);
         status = oce_buffer_write(tensor->buffer, start, span, bytes);
     }
     free(span);

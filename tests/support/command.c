@@ -46,7 +46,7 @@ static char **changed_environment(const char *const *changes) {
     }
     for (size_t j = 0; j < want; j++)
         if (strchr(changes[j], '=') != NULL)
-            result[used++] = (char *)(size_t)changes[j]; /* posix_spawn takes char * by history */
+            result[used++] = (char *)changes[j]; /* posix_spawn takes char * by history */
     return result;
 }
 
@@ -117,8 +117,7 @@ command_result command_run(const char *const *argv, const char *const *environme
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
     char **variables = changed_environment(environment);
-    const int error =
-        posix_spawnp(&child, argv[0], &actions, NULL, (char *const *)(size_t)argv, variables);
+    const int error = posix_spawnp(&child, argv[0], &actions, NULL, (char *const *)argv, variables);
     posix_spawn_file_actions_destroy(&actions);
     free(variables);
     close(in);
