@@ -277,10 +277,11 @@ static oce_status read_directory(const char *path, const oce_file *file, oce_byt
     for (size_t at = size; at-- > 0;) {
         oce_view end = {tail + at, size - at};
         uint32_t number, bytes, offset;
+        unsigned comment;
         const unsigned char *skipped;
         if (!oce_view_u32(&end, &number) || number != END_MAGIC ||
             !oce_view_take(&end, 8, &skipped) || !oce_view_u32(&end, &bytes) ||
-            !oce_view_u32(&end, &offset))
+            !oce_view_u32(&end, &offset) || !oce_view_u16(&end, &comment) || end.size != comment)
             continue;
         OCE_REQUIRE(offset != UINT32_MAX, OCE_ERROR_UNSUPPORTED, "%s: a zip64 archive", path);
         OCE_REQUIRE((uint64_t)offset + bytes <= file->size - size + at, OCE_ERROR_FORMAT,

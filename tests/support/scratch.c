@@ -70,6 +70,7 @@ void *file_load(const char *path, size_t *size) {
 }
 
 void file_store(const char *path, const void *data, size_t size) {
+    remove(path); /* some file systems bring a file that is cut and rewritten to the disk at once */
     FILE *file = fopen(path, "wb");
     cr_assert(file, "cannot create %s", path);
     cr_assert(fwrite(data, 1, size, file) == size && fclose(file) == 0, "cannot write %s", path);
