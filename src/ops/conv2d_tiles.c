@@ -57,14 +57,17 @@ static oce_status get_part(oce_device *device, const char *kernel, int vector, i
 oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
                                 int64_t channels, oce_conv2d_tiles *tiles) {
     const int vector = oce_device_limits(device)->vector_width;
+    *tiles = (oce_conv2d_tiles){.vector = vector, .channels = channels};
+    if (channels == 0)
+        return OCE_OK;
     const int64_t most = vector == 16 ? 4 : 2; /* vectors of a tile's row */
     const int64_t all = oce_ceil_div(channels, vector);
     const int64_t blocks = oce_ceil_div(all, most), vectors = oce_ceil_div(all, blocks);
     const int64_t last = all - (blocks - 1) * vectors; /* vectors of the last block */
     const int lanes = (int)(channels - (all - 1) * vector);
     const bool is_even = last == vectors && lanes == vector;
-    *tiles = (oce_conv2d_tiles){
-        .vector = vector, .channels = channels, .padded = all * vector, .blocks = blocks};
+    tiles->padded = all * vector;
+    tiles->blocks = blocks;
     const int64_t full = is_even ? blocks : blocks - 1;
     if (full > 0)
         tiles->parts[tiles->count++] =
