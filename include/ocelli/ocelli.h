@@ -10,6 +10,7 @@
 #include <ocelli/elementwise.h>
 #include <ocelli/gemm.h>
 #include <ocelli/model.h>
+#include <ocelli/model_file.h>
 #include <ocelli/network.h>
 #include <ocelli/optimizer.h>
 #include <ocelli/pool.h>

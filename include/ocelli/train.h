@@ -4,6 +4,7 @@
 #ifndef OCELLI_TRAIN_H
 #define OCELLI_TRAIN_H
 
+#include <ocelli/checkpoint.h>
 #include <ocelli/data.h>
 #include <ocelli/model.h>
 
@@ -60,7 +61,8 @@ typedef enum oce_train_event_kind {
     OCE_TRAIN_STEP,       /**< a step was enqueued; loss and accuracy are those of the last log */
     OCE_TRAIN_LOG,        /**< loss and accuracy on the coming batch, before its update */
     OCE_TRAIN_VALIDATION, /**< loss and accuracy on the validation set, before the step's update */
-    OCE_TRAIN_TEST        /**< the same on the test set */
+    OCE_TRAIN_TEST,       /**< the same on the test set */
+    OCE_TRAIN_SAVE        /**< a checkpoint was saved, before the step's update */
 } oce_train_event_kind;
 
 typedef struct oce_train_event {
@@ -71,10 +73,21 @@ typedef struct oce_train_event {
     double seconds;           /**< since the run started */
     double images_per_second; /**< trained on, since the last log */
     float learning_rate;      /**< of this step */
+    const char *checkpoint;   /**< SAVE: its prefix */
+    const char *warning;      /**< SAVE: what went wrong in removing old ones; NULL: nothing */
 } oce_train_event;
 
 /** Called on the training thread; false stops the run after the current step. */
 typedef bool (*oce_train_callback)(void *context, const oce_train_event *event);
+
+/** Checkpoints of a run, kept as tf.train.Saver keeps them (oce_saver). */
+typedef struct oce_save_options {
+    const char *folder; /**< created if missing; one process at a time may train into it */
+    const char *name;   /**< checkpoints are `<folder>/<name>-<step>` */
+    int64_t every;      /**< steps, from step 0 on; at least 1. A run that is stopped saves too */
+    bool at_end;        /**< also after the last step */
+    oce_saver_options saver;
+} oce_save_options;
 
 typedef struct oce_train_options {
     uint64_t steps; /**< the run ends when the model has taken this many */
@@ -86,6 +99,7 @@ typedef struct oce_train_options {
     int64_t validate_every;        /**< steps; 0: never */
     const oce_dataset *test;       /**< NULL: none */
     int64_t test_every;            /**< steps; 0: never */
+    const oce_save_options *save;  /**< NULL: no checkpoints */
     oce_train_callback callback;   /**< NULL: none */
     void *context;                 /**< for the callback */
 } oce_train_options;
@@ -100,10 +114,32 @@ OCE_API oce_train_options oce_recipe_train_options(const oce_recipe *recipe, uin
  *
  * Returns OCE_ERROR_INTERRUPTED if the callback stopped it, OCE_ERROR_DIVERGED as soon as a loss is
  * found that is not finite (at the latest at the next log; the message names step and layer),
- * OCE_ERROR_SHAPE if the images do not fit the network, or an error of a step.
+ * OCE_ERROR_SHAPE if the images do not fit the network, or an error of a step or of saving. No
+ * checkpoint is ever made of parameters that are not finite.
  */
 OCE_API oce_status oce_train(oce_model *model, const oce_dataset *dataset,
                              const oce_train_options *options);
+
+/* ---- Resuming ------------------------------------------------------------------------------ */
+
+/**
+ * A checkpoint that oce_train() saved has a sidecar with all settings that decide the run. This
+ * copies them over the fields of *model and *train that they concern (steps, logging, evaluation
+ * and saving are not among them), and gives the step to continue from and the number of examples
+ * that were trained on. Load the checkpoint with OCE_LOAD_ALL, set the model's step, and
+ * oce_train() ends with the bits of a run that never stopped. Errors: OCE_ERROR_FORMAT (a key is
+ * missing or malformed), OCE_ERROR_SHAPE (another network).
+ */
+OCE_API oce_status oce_run_settings(const oce_sidecar *sidecar, const oce_network *network,
+                                    oce_model_options *model, oce_train_options *train,
+                                    uint64_t *step, int64_t *examples);
+
+/** Whether two runs have the same settings of that kind; else *first_difference names one. */
+OCE_API bool oce_run_settings_equal(const oce_model_options *model_a,
+                                    const oce_train_options *train_a,
+                                    const oce_model_options *model_b,
+                                    const oce_train_options *train_b,
+                                    const char **first_difference);
 
 /* ---- Evaluation ---------------------------------------------------------------------------- */
 

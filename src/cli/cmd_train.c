@@ -2,6 +2,7 @@
 #include "cli/open_device.h"
 #include "cli/progress.h"
 #include "cli/report.h"
+#include "cli/start.h"
 #include "cli/train_options.h"
 #include "cli/verbs.h"
 
@@ -12,6 +13,8 @@
 
 /* What a shell reports for a command that Ctrl-C ended. */
 enum { CLI_INTERRUPTED = 130 };
+
+static const uint64_t default_seed = 1;
 
 static volatile sig_atomic_t stop_asked;
 
@@ -63,7 +66,10 @@ static void print_event(const session *s, const oce_train_event *event) {
 
 static bool on_event(void *context, const oce_train_event *event) {
     session *s = context;
-    if (event->kind != OCE_TRAIN_STEP) {
+    if (event->kind == OCE_TRAIN_SAVE) {
+        if (event->warning != NULL)
+            cli_progress_line(stderr, "ocelli: warning: %s", event->warning);
+    } else if (event->kind != OCE_TRAIN_STEP) {
         print_event(s, event);
         log_event(s, event);
     } else {
@@ -126,17 +132,17 @@ static oce_status test(session *s, oce_model *model, const oce_dataset *dataset)
     return status;
 }
 
-/* Trains and tests with everything open. */
+/* Trains and tests with everything open; a restored model is only tested. */
 static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
-                     oce_train_options *options) {
+                     const cli_start *start, oce_train_options *options) {
     const int64_t parts = oce_model_get_options(model)->micro_batches;
     if (!s->given->quiet && parts > 1)
         fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
-    if (oce_model_allocate(model) != OCE_OK)
+    if (oce_model_allocate(model) != OCE_OK || cli_start_load(start, model) != OCE_OK ||
+        (s->given->profile && oce_device_profile_start(device) != OCE_OK))
         return cli_failure();
-    if (s->given->profile && oce_device_profile_start(device) != OCE_OK)
-        return cli_failure();
-    const oce_status status = train(s, model, data, options);
+    const oce_status status =
+        start->mode == CLI_START_TEST ? OCE_OK : train(s, model, data, options);
     if (s->log_failed)
         return cli_error("writing %s: %s", s->given->log, strerror(errno));
     if (status == OCE_ERROR_INTERRUPTED) {
@@ -152,8 +158,8 @@ static int run_model(session *s, oce_device *device, oce_model *model, const cli
     return CLI_SUCCESS;
 }
 
-static int run_device(session *s, const cli_data *data, const oce_model_options *model_options,
-                      oce_train_options *train_options) {
+static int run_device(session *s, const cli_data *data, const cli_start *start,
+                      const oce_model_options *model_options, oce_train_options *train_options) {
     oce_device *device = NULL;
     oce_model *model = NULL;
     int code = CLI_FAILURE;
@@ -161,51 +167,79 @@ static int run_device(session *s, const cli_data *data, const oce_model_options 
         cli_plan_model(device, s->recipe.network, model_options, &model) != OCE_OK)
         cli_failure();
     else
-        code = run_model(s, device, model, data, train_options);
+        code = run_model(s, device, model, data, start, train_options);
     oce_model_destroy(model);
     oce_device_close(device);
     return code;
 }
 
-static int run_data(session *s, const oce_model_options *model_options,
+static int run_data(session *s, const cli_start *start, const oce_model_options *model_options,
                     oce_train_options *train_options) {
     const char *network = s->recipe.network->name;
     cli_data data;
     int code = CLI_FAILURE;
-    unsigned wanted = CLI_DATA_TRAIN | CLI_DATA_TEST;
-    if (train_options->validate_every > 0)
+    unsigned wanted = CLI_DATA_TEST;
+    if (start->mode != CLI_START_TEST)
+        wanted |= CLI_DATA_TRAIN;
+    if (start->mode != CLI_START_TEST && train_options->validate_every > 0)
         wanted |= CLI_DATA_VALIDATION;
     if (cli_data_open(network, &s->given->data, wanted, &data) != OCE_OK) {
         cli_failure();
     } else {
+        const oce_dataset *main = data.train != NULL ? data.train : data.test;
         if (!s->given->quiet)
-            fprintf(stderr, "data: %s\n", oce_dataset_description(data.train));
-        code = run_device(s, &data, model_options, train_options);
+            fprintf(stderr, "data: %s\n", oce_dataset_description(main));
+        cli_start_compare(start, data.train, model_options, train_options);
+        code = run_device(s, &data, start, model_options, train_options);
     }
     cli_data_close(&data);
     return code;
 }
 
+static int run_session(session *s) {
+    oce_model_options model_options = oce_recipe_model_options(&s->recipe, default_seed);
+    oce_train_options train_options = oce_recipe_train_options(&s->recipe, default_seed);
+    cli_start start;
+    if (cli_start_find(s->given, s->recipe.network, &start, &model_options, &train_options) !=
+        OCE_OK)
+        return cli_failure();
+    if (start.mode == CLI_START_REFUSED)
+        return cli_error("%s holds a run already: --start-from needs another --model-dir",
+                         s->given->model_dir);
+    cli_train_settings(s->call, &model_options, &train_options);
+    model_options.training = start.mode != CLI_START_TEST;
+    if (model_options.micro_batches > 0 && model_options.batch % model_options.micro_batches != 0)
+        return cli_usage_error(
+            s->call->verb, "--micro-batches %lld does not divide the batch of %lld",
+            (long long)model_options.micro_batches, (long long)model_options.batch);
+    const oce_save_options save = {
+        .folder = s->given->model_dir,
+        .name = "model",
+        .every = s->given->save_every,
+        .at_end = s->given->save_final,
+        .saver = {.max_to_keep = (int)s->given->max_to_keep,
+                  .keep_every_seconds = 3600 * s->given->keep_every_hours}};
+    if (s->given->model_dir != NULL)
+        train_options.save = &save;
+    if (s->given->log != NULL && start.mode != CLI_START_TEST) {
+        s->log = fopen(s->given->log, start.mode == CLI_START_RESUME ? "a" : "w");
+        if (s->log == NULL)
+            return cli_error("cannot write the log %s: %s", s->given->log, strerror(errno));
+    }
+    int code = run_data(s, &start, &model_options, &train_options);
+    if (s->log != NULL && fclose(s->log) != 0)
+        code = cli_error("writing %s: %s", s->given->log, strerror(errno));
+    return code;
+}
+
 static int run(const cli_call *call) {
     session s = {.call = call, .given = call->options};
-    oce_model_options model_options;
-    oce_train_options train_options;
     static const char *const networks[] = {"mnist", "cifar10", NULL};
     if (cli_choose(call->verb, "network", networks, call->operands[0]) < 0)
         return CLI_USAGE;
     if (oce_recipe_get(call->operands[0], &s.recipe) != OCE_OK)
         return cli_failure();
-    if (!cli_train_settings(call, &s.recipe, &model_options, &train_options))
-        return CLI_USAGE;
-    if (s.given->log != NULL) {
-        s.log = fopen(s.given->log, "w");
-        if (s.log == NULL)
-            return cli_error("cannot write the log %s: %s", s.given->log, strerror(errno));
-    }
-    int code = run_data(&s, &model_options, &train_options);
-    if (s.log != NULL && fclose(s.log) != 0)
-        code = cli_error("writing %s: %s", s.given->log, strerror(errno));
-    return code;
+    return cli_train_check(call, &s.recipe) ? run_session(&s) : CLI_USAGE;
 }
 
 const cli_verb cli_verb_train = {
@@ -217,6 +251,9 @@ const cli_verb cli_verb_train = {
     .description =
         "Trains the network as the TensorFlow tutorial does, unless options say otherwise, prints "
         "loss and accuracy as it goes, and at the end the accuracy on all test images.\n\n"
+        "With --model-dir it saves TensorFlow checkpoints. A run that was interrupted, whatever "
+        "the "
+        "way, and resumed with --resume ends with the same bits as one that never stopped.\n\n"
         "Ctrl-C ends it after the current step with exit code 130; a second one at once.",
     .options = cli_train_options,
     .options_bytes = sizeof(cli_train_values),

@@ -68,69 +68,107 @@ const cli_option cli_train_options[] = {
      .help = "accuracy on the validation set at every N-th step; 0: never"},
     {"test-every", "N", CLI_INT(VALUES, test_every), .min = 0, .max = MAX_STEPS,
      .help = "accuracy on the test set at every N-th step; 0: only at the end"},
+    {"model-dir", "DIR", CLI_STRING(VALUES, model_dir),
+     .help = "save checkpoints there; if it holds one already, restore it, test it and stop"},
+    {"save-every", "N", CLI_INT(VALUES, save_every), .initial = "100", .min = 1, .max = MAX_STEPS,
+     .help = "save at every N-th step, before its update"},
+    {"save-final", NULL, CLI_FLAG(VALUES, save_final), .help = "save after the last step too"},
+    {"max-to-keep", "N", CLI_INT(VALUES, max_to_keep), .initial = "5", .min = 0, .max = 1000000,
+     .help = "keep the newest N checkpoints; 0: all"},
+    {"keep-every-hours", "H", CLI_REAL(VALUES, keep_every_hours), .initial = "10000", .low = 0,
+     .high = 1e9, .above_low = true, .help = "keep one checkpoint every H hours for good"},
+    {"resume", NULL, CLI_FLAG(VALUES, resume),
+     .help = "go on from the newest checkpoint of --model-dir with its settings"},
+    {"start-from", "PREFIX", CLI_STRING(VALUES, start_from),
+     .help = "start a new run with the variables, and the optimizer's slots if there, of this "
+             "checkpoint"},
     {"profile", NULL, CLI_FLAG(VALUES, profile),
      .help = "print the time and GFLOPS of every layer and pass at the end"},
     CLI_QUIET_OPTION(VALUES, quiet),
     {0},
 };
 
-static bool check(const cli_call *call, const oce_recipe *recipe) {
+static bool wrong(const cli_call *call, const char *text) {
+    cli_usage_error(call->verb, "%s", text);
+    return false;
+}
+
+bool cli_train_check(const cli_call *call, const oce_recipe *recipe) {
     const cli_train_values *given = call->options;
     const bool has_files = given->data.train_file != NULL || given->data.test_file != NULL;
-    if (has_files && recipe->network != oce_network_cifar10()) {
-        cli_usage_error(call->verb, "--train-file and --test-file are for cifar10 only");
-        return false;
-    }
-    if (given->model.micro_batches > 0) {
-        const int64_t batch = given->model.batch > 0 ? given->model.batch : recipe->batch;
-        if (batch % given->model.micro_batches != 0) {
-            cli_usage_error(call->verb, "--micro-batches %lld does not divide the batch of %lld",
-                            (long long)given->model.micro_batches, (long long)batch);
+    static const char *const of_saving[] = {"save-every", "save-final", "max-to-keep",
+                                            "keep-every-hours", "resume"};
+    if (has_files && recipe->network != oce_network_cifar10())
+        return wrong(call, "--train-file and --test-file are for cifar10 only");
+    for (size_t i = 0; i < sizeof of_saving / sizeof of_saving[0]; i++)
+        if (given->model_dir == NULL && cli_given(call, of_saving[i])) {
+            cli_usage_error(call->verb, "--%s needs --model-dir", of_saving[i]);
             return false;
         }
-    }
+    if (given->resume && given->start_from != NULL)
+        return wrong(call, "--resume and --start-from exclude each other");
     return true;
 }
 
-static oce_optimizer_desc optimizer_of(const cli_call *call, const oce_recipe *recipe, float rate) {
+/* Replaces the optimizer's values that were given; another optimizer starts from its defaults. */
+static void change_optimizer(const cli_call *call, oce_optimizer_desc *desc) {
     const cli_train_values *given = call->options;
-    const oce_optimizer_kind kind =
-        cli_given(call, "optimizer") ? (oce_optimizer_kind)given->optimizer : recipe->optimizer;
-    oce_optimizer_desc desc = oce_optimizer_defaults(kind, rate);
-    desc.beta1 = (float)given->beta1;
-    desc.beta2 = (float)given->beta2;
-    desc.decay = (float)given->decay;
+    if (cli_given(call, "optimizer"))
+        *desc = oce_optimizer_defaults((oce_optimizer_kind)given->optimizer, desc->learning_rate);
+    if (cli_given(call, "learning-rate"))
+        desc->learning_rate = (float)given->learning_rate;
+    if (cli_given(call, "beta1"))
+        desc->beta1 = (float)given->beta1;
+    if (cli_given(call, "beta2"))
+        desc->beta2 = (float)given->beta2;
+    if (cli_given(call, "decay"))
+        desc->decay = (float)given->decay;
     if (cli_given(call, "momentum"))
-        desc.momentum = (float)given->momentum;
+        desc->momentum = (float)given->momentum;
     if (cli_given(call, "epsilon"))
-        desc.epsilon = (float)given->epsilon;
-    return desc;
+        desc->epsilon = (float)given->epsilon;
 }
 
-static oce_schedule schedule_of(const cli_call *call, uint64_t steps, float rate) {
+static void change_schedule(const cli_call *call, uint64_t steps, oce_schedule *schedule) {
     const cli_train_values *given = call->options;
-    oce_schedule schedule = {.kind = (oce_schedule_kind)given->schedule,
-                             .base = rate,
-                             .period = steps > 0 ? (int64_t)steps : 1,
-                             .factor = given->schedule == OCE_SCHEDULE_STEP ? 0.1F : 0.0F,
-                             .warm_up = given->warm_up};
+    if (cli_given(call, "learning-rate"))
+        schedule->base = (float)given->learning_rate;
+    if (cli_given(call, "schedule")) {
+        schedule->kind = (oce_schedule_kind)given->schedule;
+        schedule->period = steps > 0 ? (int64_t)steps : 1;
+        schedule->factor = given->schedule == OCE_SCHEDULE_STEP ? 0.1F : 0.0F;
+    }
     if (cli_given(call, "period"))
-        schedule.period = given->period;
+        schedule->period = given->period;
     if (cli_given(call, "factor"))
-        schedule.factor = (float)given->factor;
-    return schedule;
+        schedule->factor = (float)given->factor;
+    if (cli_given(call, "warm-up"))
+        schedule->warm_up = given->warm_up;
 }
 
-bool cli_train_settings(const cli_call *call, const oce_recipe *recipe, oce_model_options *model,
-                        oce_train_options *train) {
+static void change_model(const cli_call *call, oce_model_options *model) {
     const cli_train_values *given = call->options;
-    const uint64_t seed = (uint64_t)given->seed;
-    if (!check(call, recipe))
-        return false;
-    const float rate =
-        cli_given(call, "learning-rate") ? (float)given->learning_rate : recipe->learning_rate;
-    *model = oce_recipe_model_options(recipe, seed);
-    *train = oce_recipe_train_options(recipe, seed);
+    if (given->model.batch > 0)
+        model->batch = given->model.batch;
+    if (given->model.micro_batches > 0)
+        model->micro_batches = given->model.micro_batches;
+    if (cli_given(call, "conv"))
+        model->conv2d_family = (oce_conv2d_family)given->model.conv;
+    if (cli_given(call, "gemm"))
+        model->gemm_family = (oce_gemm_family)given->model.gemm;
+    if (cli_given(call, "keep-prob"))
+        model->keep_prob = (float)given->keep_prob;
+    if (cli_given(call, "input-scale"))
+        model->input_scale = (float)given->input_scale;
+    if (cli_given(call, "augment"))
+        model->augment = given->augment;
+    change_optimizer(call, &model->optimizer);
+}
+
+void cli_train_settings(const cli_call *call, oce_model_options *model, oce_train_options *train) {
+    const cli_train_values *given = call->options;
+    if (cli_given(call, "seed"))
+        model->seed = train->seed = (uint64_t)given->seed;
     if (cli_given(call, "steps"))
         train->steps = (uint64_t)given->steps;
     if (cli_given(call, "shuffle"))
@@ -138,18 +176,8 @@ bool cli_train_settings(const cli_call *call, const oce_recipe *recipe, oce_mode
     train->log_every = given->log_every;
     train->validate_every = given->validate_every;
     train->test_every = given->test_every;
-    train->learning_rate = schedule_of(call, train->steps, rate);
-    model->optimizer = optimizer_of(call, recipe, rate);
-    if (given->model.batch > 0)
-        model->batch = given->model.batch;
-    model->micro_batches = given->model.micro_batches;
-    model->conv2d_family = (oce_conv2d_family)given->model.conv;
-    model->gemm_family = (oce_gemm_family)given->model.gemm;
-    model->keep_prob = (float)given->keep_prob;
-    model->augment = given->augment;
-    if (cli_given(call, "input-scale"))
-        model->input_scale = (float)given->input_scale;
-    return true;
+    change_schedule(call, train->steps, &train->learning_rate);
+    change_model(call, model);
 }
 
 oce_status cli_plan_model(oce_device *device, const oce_network *network,

@@ -53,14 +53,20 @@ typedef struct cli_train_values {
     double factor, keep_prob, input_scale;
     bool augment, quiet, profile;
     const char *log;
+    const char *model_dir, *start_from;
+    int64_t save_every, max_to_keep;
+    double keep_every_hours;
+    bool resume, save_final;
 } cli_train_values;
 
 extern const cli_option cli_train_options[];
 
-/* The recipe with what the command line changed. Fails with a usage error (false) if options do not
- * fit each other or the network. */
-bool cli_train_settings(const cli_call *call, const oce_recipe *recipe, oce_model_options *model,
-                        oce_train_options *train);
+/* Checks that the options fit each other and the network; false after a usage error. */
+bool cli_train_check(const cli_call *call, const oce_recipe *recipe);
+
+/* Changes *model and *train, the settings of a recipe or of a run to resume, where the command line
+ * says so. */
+void cli_train_settings(const cli_call *call, oce_model_options *model, oce_train_options *train);
 
 /* Plans a model, with as few micro-batches as fit the device unless the options name a number. */
 oce_status cli_plan_model(oce_device *device, const oce_network *network,

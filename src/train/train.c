@@ -1,10 +1,13 @@
 /* The training loop. */
+#include <ocelli/model_file.h>
 #include <ocelli/train.h>
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "train/run_record.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +28,10 @@ typedef struct loop {
     double started, last_log;
     uint64_t last_log_step;
     double loss, accuracy; /* of the last log */
+    oce_folder_lock *lock; /* NULL without checkpoints, as the saver */
+    oce_saver *saver;
+    char *save_path;
+    uint64_t saved; /* step of the last checkpoint, plus 1; 0: none */
 } loop;
 
 static oce_status check_fit(const oce_model *model, const oce_dataset *dataset, const char *what) {
@@ -56,6 +63,10 @@ static oce_status check_options(const oce_model *model, const oce_dataset *datas
                     options->learning_rate.period >= 1,
                 OCE_ERROR_INVALID_ARGUMENT, "a learning-rate period of %lld steps",
                 (long long)options->learning_rate.period);
+    const oce_save_options *save = options->save;
+    OCE_REQUIRE(save == NULL || (save->every >= 1 && save->folder != NULL && save->name != NULL),
+                OCE_ERROR_INVALID_ARGUMENT,
+                "checkpoints need a folder, a name, and a number of steps of 1 or more");
     OCE_TRY(check_fit(model, dataset, "the training set"));
     if (options->validation != NULL)
         OCE_TRY(check_fit(model, options->validation, "the validation set"));
@@ -73,6 +84,18 @@ static bool drops_out(const oce_model *model) {
     return false;
 }
 
+static oce_status start_saving(loop *l) {
+    const oce_save_options *save = l->options->save;
+    const size_t bytes = strlen(save->folder) + strlen(save->name) + 2;
+    OCE_TRY(oce_folder_lock_acquire(save->folder, &l->lock));
+    OCE_TRY(oce_saver_create(&save->saver, &l->saver));
+    l->save_path = malloc(bytes);
+    OCE_REQUIRE(l->save_path != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a path of %zu bytes",
+                bytes);
+    snprintf(l->save_path, bytes, "%s/%s", save->folder, save->name);
+    return l->checked > 0 ? oce_saver_recover(l->saver, save->folder) : OCE_OK;
+}
+
 static oce_status start(loop *l) {
     const oce_train_options *options = l->options;
     l->batch = oce_model_get_options(l->model)->batch;
@@ -88,12 +111,18 @@ static oce_status start(loop *l) {
                 "no memory for batches of %lld images of %zu bytes", (long long)l->batch, l->image);
     const uint64_t step = oce_model_get_state(l->model).step;
     l->checked = l->last_log_step = step;
+    OCE_TRY(oce_batches_seek(l->batches, step));
+    if (options->save != NULL)
+        OCE_TRY(start_saving(l));
     l->started = l->last_log = oce_clock_seconds();
-    return oce_batches_seek(l->batches, step);
+    return OCE_OK;
 }
 
 static void finish(loop *l) {
+    oce_saver_destroy(l->saver);
+    oce_folder_lock_release(l->lock);
     oce_batches_destroy(l->batches);
+    free(l->save_path);
     free(l->indices);
     free(l->images);
     free(l->labels);
@@ -143,6 +172,8 @@ static bool emit(loop *l, oce_train_event_kind kind, uint64_t step, double loss,
         .seconds = now - l->started,
         .images_per_second = elapsed > 0 ? images / elapsed : 0,
         .learning_rate = oce_schedule_rate(&l->options->learning_rate, step),
+        .checkpoint = kind == OCE_TRAIN_SAVE ? oce_saver_last(l->saver) : NULL,
+        .warning = kind == OCE_TRAIN_SAVE ? oce_saver_warning(l->saver) : NULL,
     };
     return l->options->callback(l->options->context, &event);
 }
@@ -181,6 +212,26 @@ static oce_status evaluate(loop *l, uint64_t step, oce_train_event_kind kind,
     return OCE_OK;
 }
 
+/* Saves the model as it is before step `step`, if all of it is finite. */
+static oce_status save(loop *l, uint64_t step, bool *go_on) {
+    const double before = oce_clock_seconds();
+    oce_sidecar *sidecar = NULL;
+    OCE_TRY(check_losses(l, step));
+    oce_status status = oce_model_check_finite(l->model);
+    if (status != OCE_OK)
+        return status == OCE_ERROR_DIVERGED
+                   ? oce_fail_prefix(status, "after step %lld", (long long)step - 1)
+                   : status;
+    OCE_TRY(oce_run_record_create(l->model, l->options, oce_dataset_count(l->dataset), &sidecar));
+    status = oce_model_save(l->model, l->saver, l->save_path, sidecar);
+    oce_sidecar_destroy(sidecar);
+    OCE_TRY(status);
+    l->saved = step + 1;
+    *go_on = emit(l, OCE_TRAIN_SAVE, step, l->loss, l->accuracy) && *go_on;
+    l->last_log += oce_clock_seconds() - before; /* not counted as training time */
+    return OCE_OK;
+}
+
 static bool is_due(uint64_t step, int64_t every) {
     return every > 0 && step % (uint64_t)every == 0;
 }
@@ -195,6 +246,8 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
         OCE_TRY(evaluate(l, step, OCE_TRAIN_TEST, options->test, go_on));
     if (logs && l->has_dropout)
         OCE_TRY(log_step(l, step, go_on));
+    if (l->saver != NULL && is_due(step, options->save->every))
+        OCE_TRY(save(l, step, go_on));
     OCE_TRY(oce_model_train_step(l->model, l->images, l->labels,
                                  oce_schedule_rate(&options->learning_rate, step)));
     if (logs && !l->has_dropout)
@@ -205,18 +258,34 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
     return OCE_OK;
 }
 
+/* Saves what the last steps made, when the run stops or, if wanted, when it ends. */
+static oce_status save_last(loop *l, bool stopped) {
+    const uint64_t step = oce_model_get_state(l->model).step;
+    bool go_on = true;
+    if (l->saver == NULL || l->saved == step + 1 || !(stopped || l->options->save->at_end))
+        return OCE_OK;
+    return save(l, step, &go_on);
+}
+
+static oce_status run_steps(loop *l) {
+    bool go_on = true;
+    uint64_t step = oce_model_get_state(l->model).step;
+    for (; step < l->options->steps && go_on; step++)
+        OCE_TRY(train_step(l, step, &go_on));
+    const bool stopped = step < l->options->steps;
+    OCE_TRY(save_last(l, stopped));
+    return stopped ? oce_fail(OCE_ERROR_INTERRUPTED, "stopped after %llu of %llu steps",
+                              (unsigned long long)step, (unsigned long long)l->options->steps)
+                   : OCE_OK;
+}
+
 oce_status oce_train(oce_model *model, const oce_dataset *dataset,
                      const oce_train_options *options) {
     OCE_TRY(check_options(model, dataset, options));
     loop l = {.model = model, .dataset = dataset, .options = options};
     oce_status status = start(&l);
-    bool go_on = true;
-    for (uint64_t step = l.checked; step < options->steps && status == OCE_OK; step++) {
-        status = train_step(&l, step, &go_on);
-        if (status == OCE_OK && !go_on && step + 1 < options->steps)
-            status = oce_fail(OCE_ERROR_INTERRUPTED, "stopped after %llu of %llu steps",
-                              (unsigned long long)(step + 1), (unsigned long long)options->steps);
-    }
+    if (status == OCE_OK)
+        status = run_steps(&l);
     finish(&l);
     return status;
 }
