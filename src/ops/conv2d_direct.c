@@ -90,11 +90,11 @@ static int64_t gradient_reach(const oce_window_geometry *g, int axis, int side) 
 
 /* ---- Preparing ----------------------------------------------------------------------------- */
 
-/* In place the filter's vectors are not aligned and its rows far apart; but a copy pays only if it
- * is read often enough. */
-static bool packing_pays(const oce_conv2d_shape *shape, const oce_conv2d_tiles *tiles) {
+/* In place the filter's vectors may not be aligned, and the rows of many channels lie far apart,
+ * all on the same few sets of the cache; but a copy pays only if it is read often enough. */
+static bool packing_pays(const oce_conv2d_shape *shape) {
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
-    return pixels >= (tiles->blocks > 1 ? 32 : 1024);
+    return pixels >= (shape->filters >= 256 ? 128 : 1024);
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
@@ -114,7 +114,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
     OCE_TRY(oce_conv2d_tiles_get(device, "direct_forward", pixels,
                                  is_forward ? shape->filters : shape->channels, &state->tiles));
-    state->packs = is_forward ? packing_pays(shape, &state->tiles) : true;
+    state->packs = is_forward ? packing_pays(shape) : true;
     if (!is_forward) {
         const oce_window_geometry *g = &shape->window;
         state->reach = (oce_halo){gradient_reach(g, 0, 0), gradient_reach(g, 0, 1),

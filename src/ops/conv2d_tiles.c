@@ -67,7 +67,6 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     const int lanes = (int)(channels - (all - 1) * vector);
     const bool is_even = last == vectors && lanes == vector;
     tiles->padded = all * vector;
-    tiles->blocks = blocks;
     const int64_t full = is_even ? blocks : blocks - 1;
     if (full > 0)
         tiles->parts[tiles->count++] =

@@ -20,7 +20,6 @@ typedef struct oce_conv2d_tiles {
     int vector;       /* floats */
     int64_t channels; /* output channels of the product */
     int64_t padded;   /* rounded up to whole vectors */
-    int64_t blocks;   /* of all parts */
     int count;        /* of parts: blocks of full width, and a narrower last one */
     oce_conv2d_part parts[2];
 } oce_conv2d_tiles;
