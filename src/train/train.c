@@ -212,11 +212,14 @@ static oce_status evaluate(loop *l, uint64_t step, oce_train_event_kind kind,
     return OCE_OK;
 }
 
-/* Saves the model as it is before step `step`, if all of it is finite. */
+/* Saves the model as it is before step `step`, if all of it, and what it makes of a batch, is finite:
+ * parameters that are merely huge must not replace a good checkpoint either. */
 static oce_status save(loop *l, uint64_t step, bool *go_on) {
     const double before = oce_clock_seconds();
     oce_sidecar *sidecar = NULL;
+    oce_metrics metrics;
     OCE_TRY(check_losses(l, step));
+    OCE_TRY(oce_model_evaluate(l->model, l->images, l->labels, l->batch, &metrics, NULL));
     oce_status status = oce_model_check_finite(l->model);
     if (status != OCE_OK)
         return status == OCE_ERROR_DIVERGED
