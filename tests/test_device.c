@@ -124,7 +124,7 @@ Test(device, broken_drivers_beside_a_good_one) {
     use_drivers(folder);
     const oce_status status = oce_device_open("pocl", &device);
     folder_remove(folder);
-    if (status == OCE_ERROR_NO_PLATFORM)
+    if (status == OCE_ERROR_NO_PLATFORM || status == OCE_ERROR_NO_DEVICE)
         cr_skip_test("PoCL is not installed as libpocl.so.2");
     TEST_OK(status);
     cr_expect(strstr(oce_device_get_info(device)->platform_vendor, "pocl") != NULL);

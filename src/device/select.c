@@ -8,8 +8,9 @@
 #include <strings.h>
 
 #define DRIVER_HINT                                                                                \
-    "install a driver: pocl-opencl-icd for CPUs, mesa-opencl-icd or rocm-opencl-icd for AMD, "     \
-    "intel-opencl-icd for Intel, nvidia-opencl-icd for NVIDIA GPUs (names of Debian and Ubuntu)"
+    "install a driver (Debian's and Ubuntu's names: pocl-opencl-icd for CPUs, mesa-opencl-icd or " \
+    "rocm-opencl-icd for AMD, intel-opencl-icd for Intel, nvidia-opencl-icd for NVIDIA GPUs), or " \
+    "see whether the libraries that /etc/OpenCL/vendors/*.icd name can be loaded"
 
 /* 0 is the most preferred. */
 static int class_rank(const oce_device_info *info) {
