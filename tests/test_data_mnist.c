@@ -351,7 +351,7 @@ Test(mnist, reports_bytes_after_a_gzip_stream) {
     uint8_t *file = compress_images(&bytes);
     file = realloc(file, bytes + 3);
     cr_assert_not_null(file);
-    memcpy(file + bytes, "xyz", 3);
+    memset(file + bytes, 'x', 3);
     test_write_file("t10k-images-idx3-ubyte.gz", file, bytes + 3);
     free(file);
     char from[64];

@@ -5,7 +5,7 @@
 
 #include "support/files.h"
 
-#include <signal.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static const char *const names[] = {"train-images-idx3-ubyte.gz", "train-labels-
                                     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"};
 
 static pid_t server;
-static int port;
+static int server_input, port;
 static char search_path[TEST_PATH_BYTES + 8]; /* "PATH=...", or nothing */
 
 static int shell(const char *command) {
@@ -27,23 +27,35 @@ static int shell(const char *command) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* The server ends when its standard input does: with this process at the latest. */
 static void start_server(void) {
-    int ends[2];
-    cr_assert_eq(pipe(ends), 0);
+    int input[2], output[2];
+    cr_assert(pipe(input) == 0 && pipe(output) == 0);
+    fcntl(input[1], F_SETFD, FD_CLOEXEC); /* no other child may hold it open */
+    fcntl(output[0], F_SETFD, FD_CLOEXEC);
     server = fork();
     if (server == 0) {
-        dup2(ends[1], 1);
-        close(ends[0]);
-        close(ends[1]);
+        dup2(input[0], 0);
+        dup2(output[1], 1);
         execlp("python3", "python3", "tests/support/file_server.py", test_path("served"),
                test_path("log"), (char *)NULL);
         _exit(127);
     }
-    close(ends[1]);
-    FILE *said = fdopen(ends[0], "r");
+    close(input[0]);
+    close(output[1]);
+    server_input = input[1];
+    FILE *said = fdopen(output[0], "r");
     const int found = fscanf(said, "%d", &port);
     fclose(said);
     cr_assert_eq(found, 1, "the server does not start");
+}
+
+static void stop_server(void) {
+    if (server <= 0)
+        return;
+    close(server_input);
+    waitpid(server, NULL, 0);
+    server = 0;
 }
 
 /* Four files that stand for MNIST, and their checksums. */
@@ -73,10 +85,7 @@ static void begin(void) {
 }
 
 static void end(void) {
-    if (server > 0) {
-        kill(server, SIGKILL);
-        waitpid(server, NULL, 0);
-    }
+    stop_server();
     test_files_end();
 }
 
@@ -250,9 +259,7 @@ Test(fetch_data, gives_up_on_a_silent_server_with_wget) {
 }
 
 Test(fetch_data, gives_up_without_a_server) {
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    server = 0;
+    stop_server();
     expect_quick_failure("good");
 }
 

@@ -145,11 +145,16 @@ static float texture_share(const object *thing, float x, float y) {
     }
 }
 
+static oce_point pixel_centre(int index) {
+    const int row = index / SIZE, column = index % SIZE;
+    return (oce_point){(float)column + 0.5F, (float)row + 0.5F};
+}
+
 static void paint(colour *canvas, const object *thing) {
     const float smaller = fminf(thing->across, thing->along);
     for (int i = 0; i < PIXELS; i++) {
-        const float dx = (float)(i % SIZE) + 0.5F - thing->centre.x;
-        const float dy = (float)(i / SIZE) + 0.5F - thing->centre.y;
+        const oce_point at = pixel_centre(i);
+        const float dx = at.x - thing->centre.x, dy = at.y - thing->centre.y;
         const float x = dx * thing->axis.x + dy * thing->axis.y;
         const float y = dy * thing->axis.x - dx * thing->axis.y;
         const float u = x / thing->across, v = y / thing->along;
@@ -170,8 +175,8 @@ static colour paint_background(oce_random *random, colour *canvas) {
     const colour to = blend(from, far, oce_draw_between(random, 0.0F, 0.6F));
     const oce_point slope = oce_draw_direction(oce_random_uniform(random));
     for (int i = 0; i < PIXELS; i++) {
-        const float x = ((float)(i % SIZE) + 0.5F) / (float)SIZE - 0.5F;
-        const float y = ((float)(i / SIZE) + 0.5F) / (float)SIZE - 0.5F;
+        const oce_point at = pixel_centre(i);
+        const float x = at.x / (float)SIZE - 0.5F, y = at.y / (float)SIZE - 0.5F;
         const float share = oce_draw_clamp(0.5F + x * slope.x + y * slope.y, 0.0F, 1.0F);
         canvas[i] = blend(from, to, share);
     }

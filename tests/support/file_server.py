@@ -2,8 +2,8 @@
 
     file_server.py FOLDER LOG
 
-Prints its port, then serves the files of FOLDER until it is killed, and appends a line
-"METHOD PATH RANGE" to LOG for each request. The first part of the path is how it behaves:
+Prints its port, then serves the files of FOLDER until its standard input ends (so it does not
+outlive a test that is killed), and appends a line "METHOD PATH RANGE" to LOG for each request. The first part of the path is how it behaves:
     /good/NAME    serves NAME, from the middle if asked (Range)
     /plain/NAME   serves NAME, always from the start
     /drop/NAME    as good, but breaks off after at most a third of the file
@@ -15,6 +15,7 @@ import http.server
 import os
 import re
 import sys
+import threading
 import time
 
 folder, log = sys.argv[1:]
@@ -66,5 +67,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
+threading.Thread(target=server.serve_forever, daemon=True).start()
 print(server.server_port, flush=True)
-server.serve_forever()
+sys.stdin.read()
