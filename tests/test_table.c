@@ -116,7 +116,7 @@ Test(table, keys_share_prefixes_and_restart_after_sixteen) {
     for (int i = 0; i < 40; i++) {
         snprintf(key, sizeof key, "key%02d", i);
         add(&builder, key, "v");
-        snprintf(expected + strlen(expected), 16, "%s=v;", key);
+        snprintf(expected + strlen(expected), 32, "%s=v;", key);
     }
     cr_assert_eq(oce_table_builder_complete(&builder), OCE_OK);
     cr_assert_eq(read_all(&builder.file, &v), OCE_OK, "%s", oce_last_error());

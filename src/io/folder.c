@@ -121,7 +121,7 @@ static oce_status prefix_of(const char *folder, const char *name, const char *en
 }
 
 static oce_status is_listed(const oce_checkpoint_state *state, const char *prefix, bool *listed) {
-    *listed = false;
+    OCE_TRY(oce_paths_equal(oce_checkpoint_state_latest(state), prefix, listed));
     for (size_t i = 0; i < oce_checkpoint_state_count(state) && !*listed; i++)
         OCE_TRY(oce_paths_equal(oce_checkpoint_state_path(state, i), prefix, listed));
     return OCE_OK;
