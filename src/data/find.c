@@ -29,10 +29,10 @@ oce_status oce_reader_find(const char *directory, const char *const *folders, in
                 return status;
         }
         if (used >= 0 && used < LIST_BYTES)
-            used += snprintf(looked + used, (size_t)(LIST_BYTES - used), "%s%s/%s", f ? ", " : "",
-                             directory, folders[f]);
+            used += snprintf(looked + used, (size_t)(LIST_BYTES - used), "%s%s%s%s", f ? ", " : "",
+                             directory, folders[f][0] ? "/" : "", folders[f]);
     }
     return oce_fail(OCE_ERROR_NOT_FOUND,
-                    "no %s and no %s.gz in %s; 'tools/fetch-data %s DIR' gets the data", name, name,
+                    "no %s (or %s.gz) in %s; 'tools/fetch-data %s DIR' gets the data", name, name,
                     looked, set);
 }
