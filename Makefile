@@ -94,7 +94,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 all: $(STATIC) $(DYNAMIC) $(COMMAND) $(EXAMPLES) ## build the library, the command and the examples; installs nothing
 
 .PHONY: tests
-tests: all $(TEST_PROGRAMS) ## build the test programs too
+tests: all $(TEST_PROGRAMS) $(BUILD)/tests/fault.so ## build the test programs too
 
 # Stops early, with one message, where something is missing.
 export CC CXX CPPFLAGS CFLAGS LDFLAGS
@@ -163,6 +163,11 @@ $(BUILD)/ocelli: $(CLI_OBJ) $(STATIC)
 # Tests reach internal functions, so they use the archive; examples use the library as users do.
 $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(STATIC)
 	$(link) $< $(SUPPORT_OBJ) $(STATIC) $(LDFLAGS) $(TEST_LIBS) $(LIB_LIBS)
+
+# Makes a program's file operations fail, by LD_PRELOAD; never instrumented, as the program may not be.
+$(BUILD)/tests/fault.so: tests/support/fault.c tests/support/fault.h | $(READY)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -fPIC -shared -O1 -o $@ $< -ldl
 
 $(BUILD)/examples/%: $(OBJ)/examples/%.o $(DYNAMIC)
 	$(link) $< $(LDFLAGS) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -locelli -lm

@@ -122,9 +122,9 @@ typedef struct oce_sidecar oce_sidecar;
 
 OCE_API oce_status oce_sidecar_create(oce_sidecar **sidecar);
 OCE_API void oce_sidecar_destroy(oce_sidecar *sidecar); /**< NULL is allowed */
-/** Sets a key, replacing its value. A key consists of up to 255 letters, digits, '_', '-' and '.' and
- * does not start with "ocelli_"; a value is any text; there are at most 4,000 keys.
- * Errors: OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_HOST_MEMORY. */
+/** Sets a key, replacing its value. A key consists of up to 255 letters, digits, '_', '-' and '.'
+ * and does not start with "ocelli_"; a value is any text; there are at most 4,000 keys. Errors:
+ * OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_HOST_MEMORY. */
 OCE_API oce_status oce_sidecar_set(oce_sidecar *sidecar, const char *key, const char *value);
 /** The value of a key, or NULL. Valid until the sidecar changes. */
 OCE_API const char *oce_sidecar_get(const oce_sidecar *sidecar, const char *key);
