@@ -1,0 +1,307 @@
+/*
+ * C = act(op(A) op(B) + bias) on CPUs: register tiles on packed panels.
+ *
+ * A work-group is one work-item and computes a block of C over one of several ranges ("splits") of
+ * K. It walks its range in K blocks of at most GEMM_KC. For each it takes panel by panel of op(B),
+ * GEMM_KC x NR, into local memory and runs down the rows of the block with register tiles of
+ * GEMM_MR x NR: one number of A, broadcast, times GEMM_NV vectors of the panel.
+ *
+ *                NR columns
+ *               +-----------+
+ *       GEMM_KC |   panel   | of op(B)
+ *     +-----+   +-----------+
+ *     |  A  |   | tile of C | GEMM_MR rows
+ *     +-----+   +-----------+
+ *
+ * With one split the last K block adds bias and ReLU. With more, each split writes its partial sums
+ * to the workspace, and gemm_reduce adds them in the order of the splits.
+ *
+ * Loads may run past a row or a matrix by less than NR floats; what they read there is not stored.
+ */
+
+/* Rows of a register tile, and vectors of one of its rows. GEMM_MR * GEMM_NV sums, GEMM_NV vectors
+ * of B and one broadcast of A should fit the registers. */
+#ifndef GEMM_MR
+#define GEMM_MR 4
+#endif
+#ifndef GEMM_NV
+#define GEMM_NV 2
+#endif
+
+/* Largest K block, a multiple of 16: a panel should fit the first-level cache. */
+#ifndef GEMM_KC
+#define GEMM_KC 128
+#endif
+
+/* 1: A is stored [K,M]. The columns of a block are first copied to local memory, because steps of K
+ * that lie a large power of two apart evict each other from the caches. 0: [M,K], read in place; M
+ * is at least GEMM_MR. */
+#ifndef GEMM_TRANSPOSE_A
+#define GEMM_TRANSPOSE_A 0
+#endif
+
+/* Most rows of a block if A is transposed, a multiple of 16. */
+#ifndef GEMM_MC
+#define GEMM_MC 64
+#endif
+
+/* 1: B is stored [N,K], panels are transposed. 0: [K,N], the first row of tiles copies the panel
+ * while it multiplies. */
+#ifndef GEMM_TRANSPOSE_B
+#define GEMM_TRANSPOSE_B 0
+#endif
+
+/* Columns of a tile and a panel. */
+#define NR (GEMM_NV * VW)
+
+/* Where the tiles find op(A), and its distance between steps of K. The copy's is an odd number of
+ * cache lines, so that the steps spread over all cache sets. */
+#if GEMM_TRANSPOSE_A
+#define A_SPACE __local
+#define A_STEP ((GEMM_MC / 16 | 1) * 16)
+#else
+#define A_SPACE __global
+#define A_STEP 1
+#endif
+
+/* ---- Epilogue ------------------------------------------------------------------------------ */
+
+/* What happens to the sums of a tile before they are stored. */
+typedef struct epilogue {
+    int accumulate;             /* add what C holds: the sum over earlier K blocks */
+    __global const float *bias; /* add it; at the tile's first column; NULL: none */
+    int relu;
+} epilogue;
+
+/* ---- Register tiles ------------------------------------------------------------------------ */
+
+/* The sums of a tile. */
+typedef floatv tile[GEMM_MR][GEMM_NV];
+
+static void clear(tile sum) {
+    UNROLL for (int i = 0; i < GEMM_MR; i++)
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            sum[i][j] = (floatv)(0.0f);
+}
+
+/* One step of K: a column of op(A), whose rows are a_row apart, times a row of op(B). */
+static void multiply(tile sum, A_SPACE const float *a, long a_row, const floatv *b) {
+    UNROLL for (int i = 0; i < GEMM_MR; i++) {
+        const floatv factor = (floatv)(a[i * a_row]);
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            sum[i][j] = FMA(factor, b[j], sum[i][j]);
+    }
+}
+
+/* sum += op(A) * panel over `depth` steps of K. */
+static void multiply_panel(tile sum, A_SPACE const float *a, long a_row, __local const float *panel,
+                           int depth) {
+    for (int k = 0; k < depth; k++) {
+        floatv row[GEMM_NV];
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            row[j] = vloadv(j, panel + k * NR);
+        multiply(sum, a + (long)k * A_STEP, a_row, row);
+    }
+}
+
+/* Stores a whole tile. The conditions stand outside of the unrolled loops: compilers take long to
+ * move them there. */
+static void store(tile sum, __global float *c, long c_row, const epilogue *end) {
+    if (end->accumulate)
+        UNROLL for (int i = 0; i < GEMM_MR; i++)
+            UNROLL for (int j = 0; j < GEMM_NV; j++)
+                sum[i][j] += vloadv(j, c + i * c_row);
+    if (end->bias != 0)
+        UNROLL for (int i = 0; i < GEMM_MR; i++)
+            UNROLL for (int j = 0; j < GEMM_NV; j++)
+                sum[i][j] += vloadv(j, end->bias);
+    if (end->relu) /* NaN stays NaN, -0 becomes 0 */
+        UNROLL for (int i = 0; i < GEMM_MR; i++)
+            UNROLL for (int j = 0; j < GEMM_NV; j++)
+                sum[i][j] = sum[i][j] <= (floatv)(0.0f) ? (floatv)(0.0f) : sum[i][j];
+    UNROLL for (int i = 0; i < GEMM_MR; i++)
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            vstorev(sum[i][j], j, c + i * c_row);
+}
+
+/* Stores rows first <= i < last and columns j < columns of a tile; does not touch the others. */
+static void store_part(tile sum, __global float *c, long c_row, int first, int last, int columns,
+                       const epilogue *end) {
+    float values[GEMM_MR * NR];
+    UNROLL for (int i = 0; i < GEMM_MR; i++)
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            vstorev(sum[i][j], j, values + i * NR);
+    for (int i = first; i < last; i++)
+        for (int j = 0; j < columns; j++) {
+            float value = values[i * NR + j];
+            if (end->accumulate)
+                value += c[i * c_row + j];
+            if (end->bias != 0)
+                value += end->bias[j];
+            c[i * c_row + j] = end->relu && value <= 0.0f ? 0.0f : value;
+        }
+}
+
+/* ---- Packing ------------------------------------------------------------------------------- */
+
+#if GEMM_TRANSPOSE_A
+/* Copies `columns` columns, rounded up to vectors, of `depth` rows of A, m apart. */
+static void copy_strip(__global const float *a, long m, __local float *strip, int columns,
+                       int depth) {
+    for (int k = 0; k < depth; k++)
+        for (int i = 0; i < columns; i += VW)
+            vstorev(vloadv(0, a + k * m + i), 0, strip + k * A_STEP + i);
+}
+#endif
+
+#if GEMM_TRANSPOSE_B
+/* Two vectors, lane by lane, of their low and of their high halves. SHUFFLES: log2(VW). */
+#if VW == 16
+#define LOW (uint16)(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH (uint16)(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define SHUFFLES 4
+#elif VW == 8
+#define LOW (uint8)(0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH (uint8)(4, 12, 5, 13, 6, 14, 7, 15)
+#define SHUFFLES 3
+#else
+#define LOW (uint4)(0, 4, 1, 5)
+#define HIGH (uint4)(2, 6, 3, 7)
+#define SHUFFLES 2
+#endif
+
+/*
+ * panel[k][j] = b[j][k] for j < NR and k < depth, rounded up to vectors. Rows of b behind `last`
+ * repeat it. Squares of VW x VW are transposed in registers: a perfect shuffle of all their rows
+ * rotates the bits of (row, lane) by one place, so log2(VW) of them exchange row and lane. Along k
+ * first: fewer rows, that is pages, are read at a time.
+ */
+static void transpose_panel(__global const float *b, long b_row, int last, __local float *panel,
+                            int depth) {
+    for (int j = 0; j < NR; j += VW)
+        for (int k = 0; k < depth; k += VW) {
+            floatv rows[VW], mixed[VW];
+            UNROLL for (int i = 0; i < VW; i++)
+                rows[i] = vloadv(0, b + min(j + i, last) * b_row + k);
+            UNROLL for (int round = 0; round < SHUFFLES; round++) {
+                UNROLL for (int i = 0; i < VW / 2; i++) {
+                    mixed[2 * i] = shuffle2(rows[i], rows[i + VW / 2], LOW);
+                    mixed[2 * i + 1] = shuffle2(rows[i], rows[i + VW / 2], HIGH);
+                }
+                UNROLL for (int i = 0; i < VW; i++)
+                    rows[i] = mixed[i];
+            }
+            UNROLL for (int i = 0; i < VW; i++)
+                vstorev(rows[i], 0, panel + (k + i) * NR + j);
+        }
+}
+#else
+/* multiply_panel() straight from B, whose rows are b_row apart; fills the panel on the way, which
+ * hides the wait for memory behind the arithmetic. */
+static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __global const float *b,
+                             long b_row, __local float *panel, int depth) {
+    for (int k = 0; k < depth; k++) {
+        floatv row[GEMM_NV];
+        UNROLL for (int j = 0; j < GEMM_NV; j++) {
+            row[j] = vloadv(j, b + k * b_row);
+            vstorev(row[j], j, panel + k * NR);
+        }
+        multiply(sum, a + (long)k * A_STEP, a_row, row);
+    }
+}
+#endif
+
+/* ---- Kernels ------------------------------------------------------------------------------- */
+
+/*
+ * a: A [m,k], or [k,m]. b: B [k,n], or [n,k]. bias: [n], read if has_bias. c: C [m,n], or partial
+ * sums [splits,m,n] if there is more than one split. Groups: column blocks of block_columns (a
+ * multiple of NR), row blocks of block_rows (a multiple of GEMM_MR), splits.
+ */
+KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
+                       const int block_rows, const int block_columns, const int has_bias,
+                       const int relu) {
+    __local float panel[GEMM_KC * NR] __attribute__((aligned(64)));
+#if GEMM_TRANSPOSE_A
+    __local float strip[GEMM_KC * A_STEP] __attribute__((aligned(64)));
+#endif
+    const int split = get_global_id(2), splits = get_global_size(2);
+    const int column_begin = get_global_id(0) * block_columns;
+    const int column_end = min(column_begin + block_columns, n);
+    const int row_begin = get_global_id(1) * block_rows;
+    const int row_end = min(row_begin + block_rows, m);
+
+    /* This split's range of K, in steps of 16, and its even division into K blocks. */
+    const long steps = ((long)k + 15) / 16;
+    const int k_begin = (int)(steps * split / splits * 16);
+    const int k_end = (int)min(steps * (split + 1) / splits * 16, (long)k);
+    const int k_blocks = max((k_end - k_begin + GEMM_KC - 1) / GEMM_KC, 1);
+    const int k_block = ((k_end - k_begin + k_blocks - 1) / k_blocks + 15) / 16 * 16;
+
+    for (int block = 0; block < k_blocks; block++) {
+        const int at_k = k_begin + block * k_block, depth = max(min(k_block, k_end - at_k), 0);
+        const int is_last = splits == 1 && block == k_blocks - 1;
+#if GEMM_TRANSPOSE_A
+        copy_strip(AT(a) + (long)at_k * m + row_begin, m, strip, row_end - row_begin, depth);
+#endif
+        for (int column = column_begin; column < column_end; column += NR) {
+            const epilogue end = {block > 0, is_last && has_bias ? AT(bias) + column : 0,
+                                  is_last && relu};
+#if GEMM_TRANSPOSE_B
+            transpose_panel(AT(b) + (long)column * k + at_k, k, n - 1 - column, panel, depth);
+#endif
+            for (int row = row_begin; row < row_end; row += GEMM_MR) {
+#if GEMM_TRANSPOSE_A
+                const int top = row;
+                const long a_row = 1;
+                __local const float *left = strip + (row - row_begin);
+#else
+                const int top = min(row, m - GEMM_MR); /* the last tile reads rows that exist */
+                const long a_row = k;
+                __global const float *left = AT(a) + (long)top * k + at_k;
+#endif
+                tile sum;
+                clear(sum);
+#if !GEMM_TRANSPOSE_B
+                if (row == row_begin)
+                    multiply_packing(sum, left, a_row, AT(b) + (long)at_k * n + column, n, panel,
+                                     depth);
+                else
+#endif
+                    multiply_panel(sum, left, a_row, panel, depth);
+                __global float *to = AT(c) + ((long)split * m + top) * n + column;
+                if (top == row && row + GEMM_MR <= row_end && column + NR <= n)
+                    store(sum, to, n, &end);
+                else
+                    store_part(sum, to, n, row - top, min(row_end - top, GEMM_MR),
+                               min(n - column, NR), &end);
+            }
+        }
+    }
+}
+
+/* c = act(sum over splits of partial + bias). partial: [splits,m,n], added in the order of the
+ * splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `rows` rows. */
+KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n, const int splits,
+                        const int rows, const int has_bias, const int relu) {
+    const int row_begin = get_global_id(0) * rows, row_end = min(row_begin + rows, m);
+    for (int row = row_begin; row < row_end; row++)
+        for (int column = 0; column < n; column += VW) {
+            const long place = (long)row * n + column;
+            floatv sum = vloadv(0, AT(partial) + place);
+            for (int split = 1; split < splits; split++)
+                sum += vloadv(0, AT(partial) + split * ((long)m * n) + place);
+            if (has_bias)
+                sum += vloadv(0, AT(bias) + column);
+            if (relu)
+                sum = sum <= (floatv)(0.0f) ? (floatv)(0.0f) : sum;
+            if (column + VW <= n) {
+                vstorev(sum, 0, AT(c) + place);
+            } else {
+                float part[VW];
+                vstorev(sum, 0, part);
+                for (int j = 0; column + j < n; j++)
+                    AT(c)[place + j] = part[j];
+            }
+        }
+}

@@ -1,0 +1,144 @@
+/* Matrix product: checks, and the choice of a family. */
+#include "ops/gemm_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+
+static const oce_gemm_method *const methods[OCE_GEMM_FAMILIES] = {
+    [OCE_GEMM_NAIVE] = &oce_gemm_naive,
+    [OCE_GEMM_PANEL] = &oce_gemm_panel,
+    [OCE_GEMM_CLBLAST] = &oce_gemm_clblast,
+};
+
+const char *oce_gemm_family_name(oce_gemm_family family) {
+    static const char *const names[OCE_GEMM_FAMILIES] = {
+        [OCE_GEMM_AUTO] = "auto",
+        [OCE_GEMM_NAIVE] = "naive",
+        [OCE_GEMM_PANEL] = "panel",
+        [OCE_GEMM_CLBLAST] = "clblast",
+    };
+    return (unsigned)family < OCE_GEMM_FAMILIES ? names[family] : "unknown";
+}
+
+/* ---- Plan ---------------------------------------------------------------------------------- */
+
+static oce_status check_matrix(const char *name, int64_t rows, int64_t columns) {
+    const int64_t dim[4] = {rows, 1, 1, columns};
+    size_t elements = 0;
+    if (oce_tensor_elements(dim, NULL, &elements) != OCE_OK)
+        return oce_fail(OCE_ERROR_OVERFLOW, "gemm: %s of %lld x %lld is too large", name,
+                        (long long)rows, (long long)columns);
+    return OCE_OK;
+}
+
+static oce_status check_desc(const oce_gemm_desc *d) {
+    OCE_REQUIRE(d->m >= 0 && d->n >= 0 && d->k >= 0, OCE_ERROR_INVALID_ARGUMENT,
+                "gemm: m %lld, n %lld or k %lld is negative", (long long)d->m, (long long)d->n,
+                (long long)d->k);
+    OCE_REQUIRE(d->activation == OCE_ACTIVATION_NONE || d->activation == OCE_ACTIVATION_RELU,
+                OCE_ERROR_INVALID_ARGUMENT, "gemm: unknown activation %d", (int)d->activation);
+    OCE_REQUIRE((unsigned)d->family < OCE_GEMM_FAMILIES, OCE_ERROR_INVALID_ARGUMENT,
+                "gemm: unknown family %d", (int)d->family);
+    OCE_TRY(check_matrix("A", d->m, d->k));
+    OCE_TRY(check_matrix("B", d->k, d->n));
+    return check_matrix("C", d->m, d->n);
+}
+
+/* The family that was asked for, or by rule: the kernels made for the class of device, or, where
+ * they cannot serve, the one that always can. */
+static oce_status choose_method(const oce_gemm_desc *desc, const oce_limits *limits,
+                                const oce_gemm_method **method) {
+    char reason[160] = "";
+    if (desc->family != OCE_GEMM_AUTO) {
+        *method = methods[desc->family];
+        OCE_REQUIRE((*method)->serves(desc, limits, reason, sizeof reason), OCE_ERROR_UNSUPPORTED,
+                    "gemm: %s cannot compute %lld x %lld x %lld: %s",
+                    oce_gemm_family_name(desc->family), (long long)desc->m, (long long)desc->n,
+                    (long long)desc->k, reason);
+        return OCE_OK;
+    }
+    *method = limits->is_cpu ? &oce_gemm_panel : &oce_gemm_clblast;
+    if (!(*method)->serves(desc, limits, reason, sizeof reason))
+        *method = &oce_gemm_naive;
+    return OCE_OK;
+}
+
+oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
+                                oce_gemm_plan **result) {
+    *result = NULL;
+    OCE_TRY(check_desc(desc));
+    oce_gemm_plan *plan = calloc(1, sizeof *plan);
+    OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a gemm plan");
+    plan->device = device;
+    plan->desc = *desc;
+    oce_status status = choose_method(desc, oce_device_limits(device), &plan->method);
+    if (status == OCE_OK && desc->m > 0 && desc->n > 0)
+        status = plan->method->prepare(plan);
+    if (status != OCE_OK) {
+        oce_gemm_plan_destroy(plan);
+        return status;
+    }
+    *result = plan;
+    return OCE_OK;
+}
+
+void oce_gemm_plan_destroy(oce_gemm_plan *plan) {
+    free(plan);
+}
+
+oce_gemm_family oce_gemm_plan_family(const oce_gemm_plan *plan) {
+    return plan->method->family;
+}
+
+size_t oce_gemm_plan_workspace(const oce_gemm_plan *plan) {
+    return plan->workspace;
+}
+
+/* ---- Run ----------------------------------------------------------------------------------- */
+
+static oce_status check_tensor(const oce_gemm_plan *plan, const oce_tensor *tensor,
+                               const char *name, int64_t rows, int64_t columns) {
+    /* check_desc() has proved that the product fits. */
+    OCE_TRY(oce_tensor_expect_dense(tensor, name, (size_t)rows * (size_t)columns));
+    OCE_REQUIRE(oce_buffer_device(tensor->buffer) == plan->device, OCE_ERROR_INVALID_ARGUMENT,
+                "%s: the tensor is on another device than the plan", name);
+    return OCE_OK;
+}
+
+static oce_status check_overlap(const oce_tensor *c, const oce_tensor *input, const char *name) {
+    const size_t c_end = c->offset + oce_tensor_count(c);
+    const size_t input_end = input->offset + oce_tensor_count(input);
+    OCE_REQUIRE(c->buffer != input->buffer || c->offset >= input_end || input->offset >= c_end,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "gemm C, elements %zu to %zu, overlaps %s, elements %zu to %zu", c->offset, c_end,
+                name, input->offset, input_end);
+    return OCE_OK;
+}
+
+static oce_status check_operands(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const oce_gemm_desc *d = &plan->desc;
+    OCE_TRY(check_tensor(plan, o->a, "gemm A", d->m, d->k));
+    OCE_TRY(check_tensor(plan, o->b, "gemm B", d->k, d->n));
+    OCE_TRY(check_tensor(plan, o->c, "gemm C", d->m, d->n));
+    OCE_TRY(check_overlap(o->c, o->a, "A"));
+    OCE_TRY(check_overlap(o->c, o->b, "B"));
+    if (o->bias != NULL) {
+        OCE_TRY(check_tensor(plan, o->bias, "gemm bias", 1, d->n));
+        OCE_TRY(check_overlap(o->c, o->bias, "the bias"));
+    }
+    OCE_TRY(oce_buffer_expect(o->workspace, "gemm workspace", plan->workspace));
+    OCE_REQUIRE(plan->workspace == 0 || oce_buffer_device(o->workspace) == plan->device,
+                OCE_ERROR_INVALID_ARGUMENT, "gemm workspace: it is on another device");
+    return OCE_OK;
+}
+
+oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
+                        const oce_tensor *bias, const oce_tensor *c, oce_buffer *workspace) {
+    const oce_gemm_operands operands = {a, b, bias, c, workspace};
+    OCE_TRY(check_operands(plan, &operands));
+    if (plan->desc.m == 0 || plan->desc.n == 0)
+        return OCE_OK;
+    return plan->method->run(plan, &operands);
+}

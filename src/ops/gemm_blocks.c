@@ -1,0 +1,162 @@
+/* How the panel family divides a product: register tile, K block, blocks of C, splits of K. */
+#include "ops/gemm_internal.h"
+
+#include "base/size.h"
+
+/* ---- Register tile ------------------------------------------------------------------------- */
+
+/* Twice the cycles of a step of K in a tile, on a core with two multiply-adds and two loads a cycle
+ * and a latency of four cycles; a little for the loop. */
+static int64_t tile_cost(int rows, int vectors) {
+    const int arithmetic = rows * vectors, loads = rows + vectors, latency = 8;
+    int cost = arithmetic > loads ? arithmetic : loads;
+    if (cost < latency)
+        cost = latency;
+    return cost + 2;
+}
+
+typedef struct tile {
+    int rows, vectors;
+} tile;
+
+/* Tiles for 32 vector registers and for 16. Few, because each is a build; a tile of one or two rows
+ * is as many vectors wide as hide the latency. None is wider than 64 floats: OCE_BUFFER_SLACK. */
+static const tile tiles_of_32[] = {{6, 4}, {5, 4}, {4, 4}, {2, 4}, {1, 4}, {8, 2}, {4, 2}, {8, 1}};
+static const tile tiles_of_16[] = {{6, 2}, {5, 2}, {4, 2}, {2, 4}, {1, 4}, {8, 1}};
+
+/* The tile that computes C soonest, the rows and columns beyond its edges counted in. */
+static void choose_tile(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *blocks) {
+    const bool is_wide = vector_width == 16; /* AVX-512; others are taken to have 16 registers */
+    const tile *tiles = is_wide ? tiles_of_32 : tiles_of_16;
+    const int count = is_wide ? OCE_COUNT(tiles_of_32) : OCE_COUNT(tiles_of_16);
+    int64_t best = INT64_MAX;
+    for (int i = 0; i < count; i++) {
+        const tile t = tiles[i];
+        if (!d->transpose_a && t.rows > d->m && t.rows > 1)
+            continue; /* A is read in place: there are no rows beyond its edge */
+        const int64_t cost = oce_ceil_div(d->m, t.rows) *
+                             oce_ceil_div(d->n, t.vectors * vector_width) *
+                             tile_cost(t.rows, t.vectors);
+        if (cost < best) {
+            best = cost;
+            blocks->tile_rows = t.rows;
+            blocks->tile_vectors = t.vectors;
+        }
+    }
+}
+
+/* ---- Local memory -------------------------------------------------------------------------- */
+
+enum {
+    PANEL_FLOATS = 8192,  /* a panel of 32 KB stays in the first-level cache with rows of A */
+    STRIP_FLOATS = 32768, /* a strip of 128 KB stays in the second-level cache */
+    LARGEST_K_BLOCK = 256,
+    LARGEST_STRIP = 256,
+    LARGEST_BLOCK = 512 /* rows of A, read in place, that a panel is used for */
+};
+
+static int at_most(int value, int limit) {
+    return value < limit ? value : limit;
+}
+
+/* The largest K block, and strip of a transposed A, that local memory has room for. */
+static bool choose_local(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+                         oce_gemm_blocks *blocks) {
+    const int width = blocks->tile_vectors * vector_width;
+    const int floats =
+        local_bytes / sizeof(float) < INT32_MAX ? (int)(local_bytes / sizeof(float)) : INT32_MAX;
+    /* A step of K takes a row of the panel and of the strip, which may be padded by 16 floats. */
+    const int padding = 16, usual_strip = 64;
+    const int step = width + (d->transpose_a ? usual_strip + padding : 0);
+    blocks->k_block =
+        at_most(at_most(PANEL_FLOATS / width, LARGEST_K_BLOCK), floats / step) / 16 * 16;
+    if (blocks->k_block == 0)
+        return false;
+    if (d->transpose_a) {
+        const int room = at_most(STRIP_FLOATS, floats - blocks->k_block * width);
+        blocks->strip_rows = at_most((room / blocks->k_block - padding) / 16 * 16, LARGEST_STRIP);
+    }
+    return true;
+}
+
+/* ---- Blocks and splits --------------------------------------------------------------------- */
+
+/* Into how many parts the rows, the columns and K are divided. */
+typedef struct division {
+    int64_t rows, columns;
+    int splits;
+} division;
+
+static int64_t clamp(double value, int64_t low, int64_t high) {
+    if (!(value > (double)low))
+        return low;
+    return value < (double)high ? (int64_t)value : high;
+}
+
+/*
+ * Enough groups that 48 of 64 units have work, as long as each group has about a million
+ * multiply-adds; more groups cost more than they gain. What a division costs, measured, as a part
+ * of the arithmetic: a panel is fetched for a block's rows as if they were 8 more (16 if it must be
+ * transposed), a strip of A for its columns as if they were 8 more, and a partial sum is worth 40
+ * steps of K. Of all divisions the one with the least time by this count, a function of the shape
+ * alone.
+ */
+static division divide(const oce_gemm_desc *d) {
+    const double m = (double)d->m, n = (double)d->n, k = (double)d->k;
+    const double panel_cost = d->transpose_b ? 16 : 8, strip_cost = 8, partial_cost = 40;
+    const double work = (m + panel_cost) * (double)(oce_ceil_div(d->n, 16) * 16) * k;
+    const int64_t goal = clamp(work / (1 << 20), 1, 48);
+    const int64_t columns_most = oce_ceil_div(d->n, 64);
+    const int64_t rows_least = oce_ceil_div(d->m, d->transpose_a ? LARGEST_STRIP : LARGEST_BLOCK);
+    const int64_t rows_most = clamp(m / 16, rows_least, rows_least > goal ? rows_least : goal);
+    const int64_t splits_most = clamp(k / 64, 1, goal);
+    /* Columns of a plain A may be divided at no cost: the more, the better balanced. */
+    const int64_t wanted = d->transpose_a ? goal : clamp(work / (1 << 18), 1, INT32_MAX);
+
+    division best = {rows_least, 1, 1};
+    double best_time = 1e300;
+    for (int64_t splits = 1; splits <= splits_most; splits++)
+        for (int64_t rows = rows_least; rows <= rows_most; rows++) {
+            int64_t columns = oce_ceil_div(wanted, splits * rows);
+            if (columns > columns_most)
+                columns = columns_most;
+            const int64_t groups = splits * rows * columns;
+            double time = 1 + panel_cost * (double)rows / m;
+            if (d->transpose_a)
+                time += strip_cost * (double)columns / n;
+            if (splits > 1)
+                time += partial_cost * (double)splits / k;
+            if (groups < goal)
+                time *= (double)goal / (double)groups;
+            if (time < best_time) {
+                best_time = time;
+                best = (division){rows, columns, (int)splits};
+            }
+        }
+    return best;
+}
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+    return oce_ceil_div(value, multiple) * multiple;
+}
+
+bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+                            oce_gemm_blocks *blocks) {
+    *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
+    choose_tile(d, vector_width, blocks);
+    if (!choose_local(d, vector_width, local_bytes, blocks))
+        return false;
+    if (d->m == 0 || d->n == 0)
+        return true;
+    const division parts = divide(d);
+    blocks->splits = parts.splits;
+    blocks->rows = round_up(oce_ceil_div(d->m, parts.rows), blocks->tile_rows);
+    /* Down, for more groups, where columns are divided at no cost. */
+    const int width = blocks->tile_vectors * vector_width;
+    const int64_t columns = oce_ceil_div(d->n, parts.columns);
+    blocks->columns =
+        d->transpose_a || columns < width ? round_up(columns, width) : columns / width * width;
+    if (d->transpose_a && blocks->rows > blocks->strip_rows)
+        blocks->rows = blocks->strip_rows / blocks->tile_rows * blocks->tile_rows;
+    return true;
+}

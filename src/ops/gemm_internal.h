@@ -1,0 +1,63 @@
+/*
+ * What the families of the matrix product share: the plan, the operands of a run, and the interface
+ * that a family fills in.
+ */
+#ifndef OCE_OPS_GEMM_INTERNAL_H
+#define OCE_OPS_GEMM_INTERNAL_H
+
+#include <ocelli/gemm.h>
+
+#include "device/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How the panel family divides a product; see cl/gemm_panel.cl. */
+typedef struct oce_gemm_blocks {
+    int tile_rows, tile_vectors; /* GEMM_MR, GEMM_NV */
+    int k_block;                 /* GEMM_KC */
+    int strip_rows;              /* GEMM_MC; 0: A is read in place */
+    int64_t rows, columns;       /* of C that a group computes: multiples of the tile's */
+    int splits;                  /* of K; a function of the shape only */
+} oce_gemm_blocks;
+
+typedef struct oce_gemm_method oce_gemm_method;
+
+struct oce_gemm_plan {
+    oce_device *device;
+    oce_gemm_desc desc; /* checked */
+    const oce_gemm_method *method;
+    size_t workspace;       /* bytes */
+    oce_kernel *product;    /* naive, panel */
+    oce_kernel *finish;     /* panel: sums the splits; clblast: bias and ReLU; NULL: not needed */
+    oce_gemm_blocks blocks; /* panel */
+};
+
+/* The tensors of one run, checked; bias may be NULL. */
+typedef struct oce_gemm_operands {
+    const oce_tensor *a, *b, *bias, *c;
+    oce_buffer *workspace;
+} oce_gemm_operands;
+
+/* A family. It runs with m and n above 0; k may be 0. */
+struct oce_gemm_method {
+    oce_gemm_family family;
+    /* Whether the family can compute the product on such a device; if not, `reason` says why. */
+    bool (*serves)(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
+                   size_t reason_bytes);
+    /* Builds the plan's kernels and sets its workspace. */
+    oce_status (*prepare)(oce_gemm_plan *plan);
+    oce_status (*run)(const oce_gemm_plan *plan, const oce_gemm_operands *operands);
+};
+
+extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast;
+
+/*
+ * Divides a product (extents below 2^30) for vectors of `vector_width` floats and groups with
+ * `local_bytes` of local memory. False if that is too little memory for the smallest blocks.
+ */
+bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, int vector_width, size_t local_bytes,
+                            oce_gemm_blocks *blocks);
+
+#endif

@@ -1,0 +1,119 @@
+/* The panel family: register tiles on packed panels, for CPUs. */
+#include "ops/gemm_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdio.h>
+
+/* The kernels count rows, columns and steps in ints, with room for a block more. */
+static const int64_t largest_extent = INT64_C(1) << 30;
+
+/* Some drivers keep a part of the local memory for themselves. */
+static size_t usable_local_bytes(const oce_limits *limits) {
+    return limits->local_bytes - limits->local_bytes / 8;
+}
+
+static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
+                   size_t reason_bytes) {
+    oce_gemm_blocks blocks;
+    if (!limits->is_cpu) {
+        snprintf(reason, reason_bytes, "the device is not a CPU");
+        return false;
+    }
+    if (desc->m > largest_extent || desc->n > largest_extent || desc->k > largest_extent) {
+        snprintf(reason, reason_bytes, "extents above %lld", (long long)largest_extent);
+        return false;
+    }
+    if (!oce_gemm_choose_blocks(desc, limits->vector_width, usable_local_bytes(limits), &blocks)) {
+        snprintf(reason, reason_bytes, "%zu bytes of local memory are too little",
+                 limits->local_bytes);
+        return false;
+    }
+    return true;
+}
+
+/* Bytes of the partial sums [splits, m, n]. */
+static oce_status partial_bytes(const oce_gemm_plan *plan, size_t *bytes) {
+    const oce_gemm_desc *d = &plan->desc;
+    const int64_t extents[] = {plan->blocks.splits, d->m, d->n, (int64_t)sizeof(float)};
+    *bytes = 0;
+    if (plan->blocks.splits == 1)
+        return OCE_OK;
+    OCE_REQUIRE(oce_size_product(extents, 4, bytes), OCE_ERROR_OVERFLOW,
+                "gemm: %d partial sums of %lld x %lld are too large", plan->blocks.splits,
+                (long long)d->m, (long long)d->n);
+    return OCE_OK;
+}
+
+static oce_status prepare(oce_gemm_plan *plan) {
+    static const char file[] = "gemm_panel.cl";
+    const oce_gemm_desc *d = &plan->desc;
+    const oce_limits *limits = oce_device_limits(plan->device);
+    oce_gemm_blocks *blocks = &plan->blocks;
+    OCE_REQUIRE(oce_gemm_choose_blocks(d, limits->vector_width, usable_local_bytes(limits), blocks),
+                OCE_ERROR_UNSUPPORTED, "gemm: %zu bytes of local memory are too little",
+                limits->local_bytes);
+    OCE_TRY(partial_bytes(plan, &plan->workspace));
+    oce_defines defines = {0};
+    oce_define(&defines, "GEMM_MR", blocks->tile_rows);
+    oce_define(&defines, "GEMM_NV", blocks->tile_vectors);
+    oce_define(&defines, "GEMM_KC", blocks->k_block);
+    oce_define(&defines, "GEMM_TRANSPOSE_A", d->transpose_a);
+    if (d->transpose_a)
+        oce_define(&defines, "GEMM_MC", blocks->strip_rows);
+    oce_define(&defines, "GEMM_TRANSPOSE_B", d->transpose_b);
+    OCE_TRY(oce_kernel_get(plan->device, file, "gemm_panel", &defines, &plan->product));
+    if (blocks->splits > 1)
+        return oce_kernel_get(plan->device, file, "gemm_reduce", &defines, &plan->finish);
+    return OCE_OK;
+}
+
+/* Rows that a group of gemm_reduce takes: enough groups for many units, enough work for each. */
+static int64_t reduced_rows(const oce_gemm_desc *d) {
+    const int64_t for_units = oce_ceil_div(d->m, 64), for_work = oce_ceil_div(1024, d->n);
+    return for_units > for_work ? for_units : for_work;
+}
+
+static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const oce_gemm_desc *d = &plan->desc;
+    const int64_t rows = reduced_rows(d);
+    const oce_arg args[] = {
+        oce_arg_part(o->workspace, 0),
+        oce_arg_tensor(o->bias),
+        oce_arg_tensor(o->c),
+        oce_arg_int(d->m),
+        oce_arg_int(d->n),
+        oce_arg_int(plan->blocks.splits),
+        oce_arg_int(rows),
+        oce_arg_int(o->bias != NULL),
+        oce_arg_int(d->activation == OCE_ACTIVATION_RELU),
+    };
+    return oce_launch(plan->finish, oce_range_groups(oce_ceil_div(d->m, rows), 1, 1), args,
+                      OCE_COUNT(args));
+}
+
+static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const oce_gemm_desc *d = &plan->desc;
+    const oce_gemm_blocks *blocks = &plan->blocks;
+    const bool is_split = blocks->splits > 1;
+    const oce_arg args[] = {
+        oce_arg_tensor(o->a),
+        oce_arg_tensor(o->b),
+        oce_arg_tensor(o->bias),
+        is_split ? oce_arg_part(o->workspace, 0) : oce_arg_tensor(o->c),
+        oce_arg_int(d->m),
+        oce_arg_int(d->n),
+        oce_arg_int(d->k),
+        oce_arg_int(blocks->rows),
+        oce_arg_int(blocks->columns),
+        oce_arg_int(o->bias != NULL),
+        oce_arg_int(d->activation == OCE_ACTIVATION_RELU),
+    };
+    const oce_range range = oce_range_groups(oce_ceil_div(d->n, blocks->columns),
+                                             oce_ceil_div(d->m, blocks->rows), blocks->splits);
+    OCE_TRY(oce_launch(plan->product, range, args, OCE_COUNT(args)));
+    return is_split ? reduce(plan, o) : OCE_OK;
+}
+
+const oce_gemm_method oce_gemm_panel = {OCE_GEMM_PANEL, serves, prepare, run};

@@ -1,0 +1,398 @@
+/* The matrix product, by every family, against src/ref. */
+#include "support/compare.h"
+#include "support/device.h"
+#include "support/gemm.h"
+#include "support/gradient.h"
+
+#include "base/random.h"
+#include "device/device.h"
+
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The families that the device has, panel only on CPUs; returns how many. */
+static int families_of(oce_device *device, oce_gemm_family families[OCE_GEMM_FAMILIES]) {
+    int count = 0;
+    families[count++] = OCE_GEMM_NAIVE;
+    if (oce_device_limits(device)->is_cpu)
+        families[count++] = OCE_GEMM_PANEL;
+    if (!test_is_small()) /* a simulator takes minutes to build CLBlast's kernels */
+        families[count++] = OCE_GEMM_CLBLAST;
+    return count;
+}
+
+/* ---- Values -------------------------------------------------------------------------------- */
+
+Test(gemm, families_compute_every_transpose) {
+    static const int64_t shapes[][3] = {{1, 1, 1},   {3, 5, 7},    {8, 16, 16},  {17, 10, 33},
+                                        {6, 64, 16}, {13, 65, 31}, {50, 10, 64}, {2, 129, 40}};
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < count; f++)
+        for (int i = 0; i < OCE_COUNT(shapes); i++)
+            gemm_check_shape(device, families[f], shapes[i][0], shapes[i][1], shapes[i][2],
+                             (uint64_t)i);
+    oce_device_close(device);
+}
+
+Test(gemm, bias_and_relu_in_every_combination) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < count; f++)
+        for (int finish = 0; finish < 4; finish++) {
+            const oce_gemm_desc desc = {
+                .m = 9,
+                .n = 21,
+                .k = 12,
+                .activation = finish & 1 ? OCE_ACTIVATION_RELU : OCE_ACTIVATION_NONE,
+                .family = families[f],
+            };
+            gemm_check(device, &desc, finish & 2, NULL, 50);
+        }
+    oce_device_close(device);
+}
+
+/* With and without offsets, in one block and in buffers that end with the tensor. */
+Test(gemm, tensors_may_lie_anywhere) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < count; f++)
+        for (int64_t before = 0; before < 70; before += 23)
+            for (int block = 0; block < 2; block++) {
+                const oce_gemm_desc desc = {.m = 7, .n = 18, .k = 20, .family = families[f]};
+                const gemm_placing placing = {block, before};
+                gemm_check(device, &desc, true, &placing, 60);
+            }
+    oce_device_close(device);
+}
+
+/* NaN stays NaN, and -0 becomes 0, so that 1 / y is never -inf. */
+Test(gemm, relu_keeps_nan) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    const float a[] = {1}, b[] = {NAN, -1, 2, -0.0F};
+    for (int f = 0; f < count; f++) {
+        const oce_gemm_desc desc = {
+            .m = 1, .n = 4, .k = 1, .activation = OCE_ACTIVATION_RELU, .family = families[f]};
+        float *c = gemm_run(device, &desc, &(gemm_data){a, b, NULL}, NULL);
+        cr_expect(isnan(c[0]));
+        cr_expect_eq(c[1], 0);
+        cr_expect_eq(c[2], 2);
+        cr_expect(c[3] == 0 && !signbit(c[3]));
+        free(c);
+    }
+    oce_device_close(device);
+}
+
+Test(gemm, empty_sum_is_activated_bias) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES] = {OCE_GEMM_NAIVE, OCE_GEMM_CLBLAST,
+                                                   OCE_GEMM_PANEL};
+    const int count = oce_device_limits(device)->is_cpu ? 3 : 2;
+    for (int f = 0; f < count; f++)
+        for (unsigned form = 0; form < 16; form++) {
+            const oce_gemm_desc desc = {
+                .m = 11,
+                .n = 19,
+                .k = 0,
+                .transpose_a = form & 1,
+                .transpose_b = form & 2,
+                .activation = form & 4 ? OCE_ACTIVATION_RELU : OCE_ACTIVATION_NONE,
+                .family = families[f],
+            };
+            gemm_check(device, &desc, form & 8, &(gemm_placing){true, 5}, form);
+        }
+    oce_device_close(device);
+}
+
+Test(gemm, empty_result_writes_nothing) {
+    oce_device *device = test_open_device();
+    for (int family = OCE_GEMM_AUTO; family < OCE_GEMM_FAMILIES; family++) {
+        if (family == OCE_GEMM_PANEL && !oce_device_limits(device)->is_cpu)
+            continue;
+        static const int64_t shapes[][3] = {{0, 5, 7}, {5, 0, 7}, {0, 0, 0}, {0, 3, 0}};
+        for (int i = 0; i < OCE_COUNT(shapes); i++) {
+            const oce_gemm_desc desc = {.m = shapes[i][0],
+                                        .n = shapes[i][1],
+                                        .k = shapes[i][2],
+                                        .family = (oce_gemm_family)family};
+            gemm_check(device, &desc, true, NULL, 70);
+        }
+    }
+    oce_device_close(device);
+}
+
+Test(gemm, activation_serves_as_matrix) {
+    oce_device *device = test_open_device();
+    const oce_gemm_desc desc = {.m = 2, .n = 3, .k = 24};
+    const gemm_data data = gemm_random(&desc, false, 80);
+    oce_tensor x = test_tensor(device, 2, 2, 3, 4, NULL, data.a);
+    oce_tensor w = test_tensor(device, 24, 1, 1, 3, NULL, data.b);
+    oce_tensor y = test_tensor(device, 2, 1, 1, 3, NULL, NULL);
+    oce_gemm_plan *plan = NULL;
+    TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+    cr_assert_eq(oce_gemm_plan_workspace(plan), 0);
+    TEST_OK(oce_gemm_run(plan, &x, &w, NULL, &y, NULL));
+    float *got = test_download(&y), *expected = gemm_expected(&desc, &data);
+    expect_floats(got, expected, 6, NULL, (compare_limit){.of_largest = 1e-5}, "x [2,2,3,4]");
+    free(got);
+    free(expected);
+    gemm_free_data(&data);
+    oce_gemm_plan_destroy(plan);
+    oce_tensor_release(&x);
+    oce_tensor_release(&w);
+    oce_tensor_release(&y);
+    oce_device_close(device);
+}
+
+Test(gemm, repeats_are_bit_identical) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < count; f++) {
+        const oce_gemm_desc desc = {.m = test_is_small() ? 5 : 50,
+                                    .n = 70,
+                                    .k = test_is_small() ? 200 : 3000,
+                                    .activation = OCE_ACTIVATION_RELU,
+                                    .family = families[f]};
+        const gemm_data data = gemm_random(&desc, true, 90);
+        float *first = gemm_run(device, &desc, &data, NULL);
+        for (int repeat = 0; repeat < 3; repeat++) {
+            float *again = gemm_run(device, &desc, &data, NULL);
+            cr_expect(memcmp(first, again, (size_t)(desc.m * desc.n) * sizeof *first) == 0, "%s",
+                      oce_gemm_family_name(desc.family));
+            free(again);
+        }
+        free(first);
+        gemm_free_data(&data);
+    }
+    oce_device_close(device);
+}
+
+/* ---- Gradients of a dense layer ------------------------------------------------------------ */
+
+/* Y = X W + b, on the device. */
+typedef struct dense {
+    oce_device *device;
+    oce_gemm_desc desc; /* of the forward product */
+    float *x, *w, *b;
+} dense;
+
+static void dense_forward(const void *op, float *y) {
+    const dense *d = op;
+    float *c = gemm_run(d->device, &d->desc, &(gemm_data){d->x, d->w, d->b}, NULL);
+    memcpy(y, c, (size_t)(d->desc.m * d->desc.n) * sizeof *y);
+    free(c);
+}
+
+/* The inputs are multiples of 1/8 and the step is 1/2, so all sums are exact: ask for equality. */
+static void check_dense(oce_device *device, oce_gemm_family family) {
+    const int64_t rows = 3, inputs = test_is_small() ? 5 : 18, outputs = 7;
+    const size_t m = (size_t)rows, k = (size_t)inputs, n = (size_t)outputs;
+    oce_random random;
+    oce_random_init(&random, 100, OCE_RANDOM_TEST, 0);
+    const dense d = {device,
+                     {.m = rows, .n = outputs, .k = inputs, .family = family},
+                     test_eighths(&random, m * k),
+                     test_eighths(&random, k * n),
+                     test_eighths(&random, n)};
+    float *dy = test_eighths(&random, m * n);
+    const oce_gemm_desc to_x = {
+        .m = rows, .n = inputs, .k = outputs, .transpose_b = true, .family = family};
+    const oce_gemm_desc to_w = {
+        .m = inputs, .n = outputs, .k = rows, .transpose_a = true, .family = family};
+    float *dx = gemm_run(device, &to_x, &(gemm_data){dy, d.w, NULL}, NULL);
+    float *dw = gemm_run(device, &to_w, &(gemm_data){d.x, dy, NULL}, NULL);
+    const gradient_loss loss = {dense_forward, &d, dy, m * n};
+    const compare_limit exactly = {0, 0, 0};
+    const char *name = oce_gemm_family_name(family);
+    check_gradient(&loss, d.x, m * k, 0.5F, dx, exactly, name, "dX = dY W^T");
+    check_gradient(&loss, d.w, k * n, 0.5F, dw, exactly, name, "dW = X^T dY");
+    free(d.x);
+    free(d.w);
+    free(d.b);
+    free(dy);
+    free(dx);
+    free(dw);
+}
+
+Test(gemm, dense_gradients_are_derivatives) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < count; f++)
+        check_dense(device, families[f]);
+    oce_device_close(device);
+}
+
+/* ---- Choice of the family ------------------------------------------------------------------ */
+
+Test(gemm, families_have_names) {
+    cr_expect_str_eq(oce_gemm_family_name(OCE_GEMM_AUTO), "auto");
+    cr_expect_str_eq(oce_gemm_family_name(OCE_GEMM_NAIVE), "naive");
+    cr_expect_str_eq(oce_gemm_family_name(OCE_GEMM_PANEL), "panel");
+    cr_expect_str_eq(oce_gemm_family_name(OCE_GEMM_CLBLAST), "clblast");
+    cr_expect_str_eq(oce_gemm_family_name((oce_gemm_family)77), "unknown");
+}
+
+static oce_gemm_family planned_family(oce_device *device, oce_gemm_desc desc) {
+    oce_gemm_plan *plan = NULL;
+    TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+    const oce_gemm_family family = oce_gemm_plan_family(plan);
+    oce_gemm_plan_destroy(plan);
+    return family;
+}
+
+Test(gemm, auto_takes_the_family_of_the_device_class) {
+    oce_device *device = test_open_device();
+    const bool is_cpu = oce_device_limits(device)->is_cpu;
+    cr_expect_eq(planned_family(device, (oce_gemm_desc){.m = 5, .n = 6, .k = 7}),
+                 is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_CLBLAST);
+    cr_expect_eq(
+        planned_family(device, (oce_gemm_desc){.m = 5, .n = 6, .k = 7, .family = OCE_GEMM_NAIVE}),
+        OCE_GEMM_NAIVE);
+    oce_device_close(device);
+}
+
+Test(gemm, auto_falls_back_to_naive) {
+    oce_device *device = test_open_device();
+    if (!oce_device_limits(device)->is_cpu)
+        cr_skip_test("the device is not a CPU");
+    const int64_t huge = INT64_C(1) << 32;
+    cr_expect_eq(planned_family(device, (oce_gemm_desc){.m = huge, .n = 1, .k = 0}),
+                 OCE_GEMM_NAIVE);
+    oce_device_close(device);
+}
+
+/* ---- Errors -------------------------------------------------------------------------------- */
+
+static void expect_plan_fails(oce_device *device, oce_gemm_desc desc, oce_status expected,
+                              const char *text) {
+    oce_gemm_plan *plan = NULL;
+    const oce_status status = oce_gemm_plan_create(device, &desc, &plan);
+    cr_expect_eq(status, expected, "%s: %s", text, oce_status_text(status));
+    cr_expect_null(plan);
+    cr_expect_not_null(strstr(oce_last_error(), text), "\"%s\" lacks \"%s\"", oce_last_error(),
+                       text);
+}
+
+Test(gemm, bad_descriptions_are_refused) {
+    oce_device *device = test_open_device();
+    const int64_t huge = INT64_C(1) << 40;
+    expect_plan_fails(device, (oce_gemm_desc){.m = -1, .n = 2, .k = 3}, OCE_ERROR_INVALID_ARGUMENT,
+                      "m -1, n 2 or k 3 is negative");
+    expect_plan_fails(device, (oce_gemm_desc){.m = 1, .n = 2, .k = -3}, OCE_ERROR_INVALID_ARGUMENT,
+                      "k -3");
+    expect_plan_fails(device, (oce_gemm_desc){.m = 1, .n = 1, .k = 1, .family = 99},
+                      OCE_ERROR_INVALID_ARGUMENT, "family 99");
+    expect_plan_fails(device, (oce_gemm_desc){.m = 1, .n = 1, .k = 1, .activation = 5},
+                      OCE_ERROR_INVALID_ARGUMENT, "activation 5");
+    expect_plan_fails(device, (oce_gemm_desc){.m = huge, .n = 1, .k = huge}, OCE_ERROR_OVERFLOW,
+                      "A of 1099511627776 x 1099511627776");
+    expect_plan_fails(device, (oce_gemm_desc){.m = 1, .n = huge, .k = huge}, OCE_ERROR_OVERFLOW,
+                      "B of");
+    expect_plan_fails(device, (oce_gemm_desc){.m = huge, .n = huge, .k = 0}, OCE_ERROR_OVERFLOW,
+                      "C of");
+    oce_device_close(device);
+}
+
+Test(gemm, forced_family_that_cannot_serve_is_refused) {
+    oce_device *device = test_open_device();
+    const int64_t huge = INT64_C(1) << 32;
+    const oce_gemm_desc desc = {.m = huge, .n = 1, .k = 1, .family = OCE_GEMM_PANEL};
+    expect_plan_fails(device, desc, OCE_ERROR_UNSUPPORTED, "panel cannot compute 4294967296");
+    oce_device_close(device);
+}
+
+Test(gemm, nothing_is_freed_twice) {
+    oce_gemm_plan_destroy(NULL);
+}
+
+/* A product of 5 x 6 x 7 and tensors for it, to be spoilt one by one. */
+typedef struct fixture {
+    oce_device *device;
+    oce_gemm_plan *plan;
+    oce_tensor a, b, bias, c;
+} fixture;
+
+static fixture make_fixture(void) {
+    fixture f = {.device = test_open_device()};
+    const oce_gemm_desc desc = {.m = 5, .n = 6, .k = 7};
+    TEST_OK(oce_gemm_plan_create(f.device, &desc, &f.plan));
+    f.a = test_tensor(f.device, 5, 1, 1, 7, NULL, NULL);
+    f.b = test_tensor(f.device, 7, 1, 1, 6, NULL, NULL);
+    f.bias = test_tensor(f.device, 1, 1, 1, 6, NULL, NULL);
+    f.c = test_tensor(f.device, 5, 1, 1, 6, NULL, NULL);
+    return f;
+}
+
+static void release_fixture(fixture *f) {
+    oce_tensor_release(&f->a);
+    oce_tensor_release(&f->b);
+    oce_tensor_release(&f->bias);
+    oce_tensor_release(&f->c);
+    oce_gemm_plan_destroy(f->plan);
+    oce_device_close(f->device);
+}
+
+static void expect_run_fails(fixture *f, const oce_tensor *a, const oce_tensor *b,
+                             const oce_tensor *bias, const oce_tensor *c, oce_status expected,
+                             const char *text) {
+    const oce_status status = oce_gemm_run(f->plan, a, b, bias, c, NULL);
+    cr_expect_eq(status, expected, "%s: %s", text, oce_status_text(status));
+    cr_expect_not_null(strstr(oce_last_error(), text), "\"%s\" lacks \"%s\"", oce_last_error(),
+                       text);
+}
+
+Test(gemm, tensors_that_do_not_fit_are_refused) {
+    fixture f = make_fixture();
+    TEST_OK(oce_gemm_run(f.plan, &f.a, &f.b, &f.bias, &f.c, NULL));
+    expect_run_fails(&f, &f.b, &f.b, &f.bias, &f.c, OCE_ERROR_SHAPE, "gemm A");
+    expect_run_fails(&f, &f.a, &f.a, &f.bias, &f.c, OCE_ERROR_SHAPE, "gemm B");
+    expect_run_fails(&f, &f.a, &f.b, &f.c, &f.c, OCE_ERROR_SHAPE, "gemm bias");
+    expect_run_fails(&f, &f.a, &f.b, &f.bias, &f.bias, OCE_ERROR_SHAPE, "gemm C");
+    expect_run_fails(&f, NULL, &f.b, &f.bias, &f.c, OCE_ERROR_INVALID_ARGUMENT, "gemm A");
+    expect_run_fails(&f, &f.a, &f.b, &f.bias, NULL, OCE_ERROR_INVALID_ARGUMENT, "gemm C");
+    release_fixture(&f);
+}
+
+Test(gemm, halo_is_refused) {
+    fixture f = make_fixture();
+    const oce_halo halo = {1, 1, 1, 1};
+    oce_tensor image = test_tensor(f.device, 5, 1, 1, 7, &halo, NULL);
+    expect_run_fails(&f, &image, &f.b, &f.bias, &f.c, OCE_ERROR_SHAPE, "dense");
+    oce_tensor_release(&image);
+    release_fixture(&f);
+}
+
+Test(gemm, result_over_an_input_is_refused) {
+    fixture f = make_fixture();
+    const int64_t b_dim[4] = {7, 1, 1, 6};
+    oce_tensor block = test_tensor(f.device, 100, 1, 1, 1, NULL, NULL), b, beside;
+    TEST_OK(oce_tensor_view(block.buffer, 0, b_dim, NULL, &b));
+    const int64_t c_dim[4] = {5, 1, 1, 6};
+    oce_tensor c;
+    TEST_OK(oce_tensor_view(block.buffer, 41, c_dim, NULL, &c));
+    TEST_OK(oce_tensor_view(block.buffer, 42, c_dim, NULL, &beside));
+    expect_run_fails(&f, &f.a, &b, NULL, &c, OCE_ERROR_INVALID_ARGUMENT, "overlaps B");
+    TEST_OK(oce_gemm_run(f.plan, &f.a, &b, NULL, &beside, NULL));
+    oce_tensor_release(&block);
+    release_fixture(&f);
+}
+
+Test(gemm, other_device_is_refused) {
+    fixture f = make_fixture();
+    oce_device *other = test_open_device();
+    oce_tensor stranger = test_tensor(other, 5, 1, 1, 7, NULL, NULL);
+    expect_run_fails(&f, &stranger, &f.b, NULL, &f.c, OCE_ERROR_INVALID_ARGUMENT, "another device");
+    oce_tensor_release(&stranger);
+    oce_device_close(other);
+    release_fixture(&f);
+}

@@ -1,0 +1,237 @@
+/* The panel family of the matrix product: every tail, every vector width, splits of K, and how a
+ * product is divided. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "support/device.h"
+#include "support/gemm.h"
+#include "support/gradient.h"
+
+#include "base/random.h"
+#include "ops/gemm_internal.h"
+
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Opens the device with vectors of at most `width` floats (0: its own); skips on other devices than
+ * CPUs. */
+static oce_device *open_cpu(int width) {
+    if (width != 0)
+        setenv("OCELLI_VECTOR_WIDTH", width == 4 ? "4" : "8", 1);
+    oce_device *device = test_open_device();
+    if (!oce_device_limits(device)->is_cpu) {
+        oce_device_close(device);
+        cr_skip_test("the device is not a CPU");
+    }
+    cr_assert(width == 0 || oce_device_limits(device)->vector_width <= width);
+    return device;
+}
+
+/* Random shapes below `limit`, and around the multiples of tiles and vectors. */
+static void sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed) {
+    oce_random random;
+    oce_random_init(&random, seed, OCE_RANDOM_TEST, 0);
+    for (int i = 0; i < shapes; i++) {
+        int64_t extents[3];
+        for (int axis = 0; axis < 3; axis++) {
+            extents[axis] = test_between(&random, 1, limit);
+            if (i % 3 == 2 && limit > 18)
+                extents[axis] = extents[axis] / 16 * 16 + test_between(&random, 1, 2);
+        }
+        gemm_check_shape(device, OCE_GEMM_PANEL, extents[0], extents[1], extents[2],
+                         (uint64_t)i + seed);
+    }
+}
+
+static void sweep_width(int width) {
+    oce_device *device = open_cpu(width);
+    sweep(device, test_is_small() ? 3 : 30, test_is_small() ? 20 : 70, 1000);
+    sweep(device, test_is_small() ? 1 : 5, test_is_small() ? 40 : 300, 2000);
+    oce_device_close(device);
+}
+
+Test(gemm_panel, odd_shapes) {
+    sweep_width(0);
+}
+
+Test(gemm_panel, odd_shapes_in_vectors_of_8) {
+    sweep_width(8);
+}
+
+Test(gemm_panel, odd_shapes_in_vectors_of_4) {
+    sweep_width(4);
+}
+
+/* Every tail of a row of tiles and of a panel. */
+Test(gemm_panel, every_number_of_rows_and_columns) {
+    oce_device *device = open_cpu(0);
+    const int64_t step = test_is_small() ? 13 : 1;
+    for (int64_t i = 1; i <= 70; i += step) {
+        const oce_gemm_desc rows = {.m = i, .n = 17, .k = 5, .family = OCE_GEMM_PANEL};
+        const oce_gemm_desc columns = {.m = 7, .n = i, .k = 18, .family = OCE_GEMM_PANEL};
+        gemm_check(device, &rows, true, NULL, (uint64_t)i);
+        gemm_check(device, &columns, false, NULL, (uint64_t)i);
+    }
+    oce_device_close(device);
+}
+
+/* A long sum and a small result: K is split, and gemm_reduce ends the product. */
+Test(gemm_panel, splits_of_k) {
+    static const int64_t shapes[][3] = {
+        {5, 7, 40000}, {33, 70, 5001}, {1, 130, 9000}, {64, 20, 4113}};
+    oce_device *device = open_cpu(0);
+    for (int i = 0; i < (test_is_small() ? 1 : OCE_COUNT(shapes)); i++) {
+        const oce_gemm_desc desc = {.m = shapes[i][0], .n = shapes[i][1], .k = shapes[i][2]};
+        oce_gemm_plan *plan = NULL;
+        TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+        cr_expect_gt(oce_gemm_plan_workspace(plan), 0);
+        oce_gemm_plan_destroy(plan);
+        gemm_check_shape(device, OCE_GEMM_PANEL, desc.m, desc.n, desc.k, (uint64_t)i);
+    }
+    oce_device_close(device);
+}
+
+Test(gemm_panel, small_workspace_is_refused) {
+    oce_device *device = open_cpu(0);
+    const oce_gemm_desc desc = {.m = 2, .n = 3, .k = 200000, .family = OCE_GEMM_PANEL};
+    oce_tensor a = test_tensor(device, 2, 1, 1, 200000, NULL, NULL);
+    oce_tensor b = test_tensor(device, 200000, 1, 1, 3, NULL, NULL);
+    oce_tensor c = test_tensor(device, 2, 1, 1, 3, NULL, NULL);
+    oce_gemm_plan *plan = NULL;
+    oce_buffer *small = NULL;
+    TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+    TEST_OK(oce_buffer_create(device, oce_gemm_plan_workspace(plan) - 4, &small));
+    cr_expect_eq(oce_gemm_run(plan, &a, &b, NULL, &c, NULL), OCE_ERROR_INVALID_ARGUMENT);
+    cr_expect_eq(oce_gemm_run(plan, &a, &b, NULL, &c, small), OCE_ERROR_INVALID_ARGUMENT);
+    oce_buffer_destroy(small);
+    oce_gemm_plan_destroy(plan);
+    oce_tensor_release(&a);
+    oce_tensor_release(&b);
+    oce_tensor_release(&c);
+    oce_device_close(device);
+}
+
+/* Compares some elements, for products that would take src/ref long. */
+static void check_sampled(oce_device *device, const oce_gemm_desc *d, uint64_t seed) {
+    const gemm_data data = gemm_random(d, true, seed);
+    float *c = gemm_run(device, d, &data, NULL);
+    oce_random random;
+    oce_random_init(&random, seed, OCE_RANDOM_TEST, 0);
+    for (int i = 0; i < 500; i++) {
+        /* The last row and column, where the tails are, more often than others. */
+        const int64_t row = i % 4 == 1 ? d->m - 1 : test_between(&random, 0, d->m - 1);
+        const int64_t column = i % 4 == 2 ? d->n - 1 : test_between(&random, 0, d->n - 1);
+        double sum = (double)data.bias[column];
+        for (int64_t k = 0; k < d->k; k++)
+            sum += (double)data.a[d->transpose_a ? k * d->m + row : row * d->k + k] *
+                   (double)data.b[d->transpose_b ? column * d->k + k : k * d->n + column];
+        /* The numbers are uniform in [-1, 1): sums are of the order of sqrt(k) / 3. */
+        cr_expect_float_eq((double)c[row * d->n + column], sum, 1e-5 * sqrt((double)d->k),
+                           "%lld x %lld x %lld at [%lld,%lld]", (long long)d->m, (long long)d->n,
+                           (long long)d->k, (long long)row, (long long)column);
+    }
+    free(c);
+    gemm_free_data(&data);
+}
+
+/* The layers of the two networks, and a square. */
+Test(gemm_panel, layers_of_the_networks) {
+    static const int64_t shapes[][3] = {
+        {128, 384, 8192}, {128, 8192, 384}, {8192, 384, 128}, {50, 1024, 3136}, {50, 3136, 1024},
+        {3136, 1024, 50}, {50, 10, 1024},   {50, 1024, 10},   {1024, 10, 50},   {128, 192, 384},
+        {128, 384, 192},  {384, 192, 128},  {1, 1024, 3136},  {256, 256, 256},  {520, 520, 520}};
+    static const bool transposed[3][2] = {{false, false}, {false, true}, {true, false}};
+    if (test_is_small())
+        cr_skip_test("too large for a simulator");
+    oce_device *device = open_cpu(0);
+    for (int i = 0; i < OCE_COUNT(shapes); i++) {
+        const oce_gemm_desc desc = {.m = shapes[i][0],
+                                    .n = shapes[i][1],
+                                    .k = shapes[i][2],
+                                    .transpose_a = transposed[i % 3][0],
+                                    .transpose_b = transposed[i % 3][1],
+                                    .family = OCE_GEMM_PANEL};
+        check_sampled(device, &desc, (uint64_t)i);
+    }
+    oce_device_close(device);
+}
+
+/* ---- Division ------------------------------------------------------------------------------ */
+
+enum { LOCAL = 1 << 20 };
+
+static oce_gemm_blocks blocks_of(const oce_gemm_desc *desc, int width, size_t local) {
+    oce_gemm_blocks blocks;
+    cr_assert(oce_gemm_choose_blocks(desc, width, local, &blocks));
+    return blocks;
+}
+
+static int64_t groups_of(const oce_gemm_desc *d, const oce_gemm_blocks *b) {
+    return (d->m + b->rows - 1) / b->rows * ((d->n + b->columns - 1) / b->columns) * b->splits;
+}
+
+Test(gemm_panel, large_products_feed_many_units) {
+    static const oce_gemm_desc descs[] = {{.m = 128, .n = 384, .k = 8192},
+                                          {.m = 128, .n = 8192, .k = 384, .transpose_b = true},
+                                          {.m = 8192, .n = 384, .k = 128, .transpose_a = true},
+                                          {.m = 50, .n = 1024, .k = 3136},
+                                          {.m = 50, .n = 3136, .k = 1024, .transpose_b = true},
+                                          {.m = 3136, .n = 1024, .k = 50, .transpose_a = true},
+                                          {.m = 512, .n = 512, .k = 512},
+                                          {.m = 10, .n = 10, .k = 1000000}};
+    for (int i = 0; i < OCE_COUNT(descs); i++)
+        for (int width = 4; width <= 16; width *= 2) {
+            const oce_gemm_blocks b = blocks_of(&descs[i], width, LOCAL);
+            cr_expect_geq(groups_of(&descs[i], &b), 46, "%lld x %lld x %lld: %lld groups",
+                          (long long)descs[i].m, (long long)descs[i].n, (long long)descs[i].k,
+                          (long long)groups_of(&descs[i], &b));
+        }
+}
+
+/* The order of a sum may depend on the shape, never on the device. */
+Test(gemm_panel, splits_depend_on_the_shape_only) {
+    oce_random random;
+    oce_random_init(&random, 5, OCE_RANDOM_TEST, 0);
+    int split = 0;
+    for (int i = 0; i < 500; i++) {
+        const oce_gemm_desc desc = {.m = test_between(&random, 1, 200),
+                                    .n = test_between(&random, 1, 500),
+                                    .k = test_between(&random, 1, 10000),
+                                    .transpose_a = i & 1,
+                                    .transpose_b = i & 2};
+        const int splits = blocks_of(&desc, 16, LOCAL).splits;
+        cr_expect_eq(splits, blocks_of(&desc, 8, LOCAL).splits);
+        cr_expect_eq(splits, blocks_of(&desc, 4, 32768).splits);
+        split += splits > 1;
+    }
+    cr_expect_gt(split, 50, "only %d of 500 products are split", split);
+}
+
+Test(gemm_panel, blocks_fit_local_memory) {
+    oce_random random;
+    oce_random_init(&random, 6, OCE_RANDOM_TEST, 0);
+    for (int i = 0; i < 500; i++) {
+        const oce_gemm_desc desc = {.m = test_between(&random, 1, 3000),
+                                    .n = test_between(&random, 1, 3000),
+                                    .k = test_between(&random, 1, 3000),
+                                    .transpose_a = i & 1};
+        const int width = 4 << i % 3;
+        const size_t local = (size_t)test_between(&random, 16384, 200000);
+        const oce_gemm_blocks b = blocks_of(&desc, width, local);
+        const int strip_stride = b.strip_rows > 0 ? (b.strip_rows / 16 | 1) * 16 : 0;
+        const int floats = b.k_block * (b.tile_vectors * width + strip_stride);
+        cr_expect_leq((size_t)floats * sizeof(float), local);
+        cr_expect_eq(b.k_block % 16, 0);
+        cr_expect_eq(b.rows % b.tile_rows, 0);
+        cr_expect_eq(b.columns % (b.tile_vectors * width), 0);
+        cr_expect(b.strip_rows == 0 || b.rows <= b.strip_rows);
+        cr_expect(desc.transpose_a || b.tile_rows <= desc.m);
+    }
+}
+
+Test(gemm_panel, too_little_local_memory_is_told) {
+    oce_gemm_blocks blocks;
+    const oce_gemm_desc desc = {.m = 100, .n = 100, .k = 100, .transpose_a = true};
+    cr_expect_not(oce_gemm_choose_blocks(&desc, 16, 1024, &blocks));
+}
