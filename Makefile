@@ -84,6 +84,7 @@ ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) \
 COMMAND := $(BUILD)/ocelli
 STATIC := $(BUILD)/libocelli.a
 DYNAMIC := $(BUILD)/$(SO)
+FAULT := $(BUILD)/tests/fault.so
 TEST_PROGRAMS := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
@@ -94,7 +95,7 @@ FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 all: $(STATIC) $(DYNAMIC) $(COMMAND) $(EXAMPLES) ## build the library, the command and the examples; installs nothing
 
 .PHONY: tests
-tests: all $(TEST_PROGRAMS) $(BUILD)/tests/fault.so ## build the test programs too
+tests: all $(TEST_PROGRAMS) $(FAULT) ## build the test programs too
 
 # Stops early, with one message, where something is missing.
 export CC CXX CPPFLAGS CFLAGS LDFLAGS
@@ -165,7 +166,7 @@ $(BUILD)/tests/%: $(OBJ)/tests/%.o $(SUPPORT_OBJ) $(STATIC)
 	$(link) $< $(SUPPORT_OBJ) $(STATIC) $(LDFLAGS) $(TEST_LIBS) $(LIB_LIBS)
 
 # Makes a program's file operations fail, by LD_PRELOAD; never instrumented, as the program may not be.
-$(BUILD)/tests/fault.so: tests/support/fault.c tests/support/fault.h | $(READY)
+$(FAULT): tests/support/fault.c tests/support/fault.h | $(READY)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 $(WARNINGS) -fPIC -shared -O1 -o $@ $< -ldl
 
@@ -202,7 +203,7 @@ test: ## install what is missing, build, run every test and every example
 SELECTED := $(if $(TESTS),$(TESTS:%=$(BUILD)/tests/%),$(TEST_PROGRAMS))
 
 .PHONY: check
-check: all $(SELECTED) ## the same without installing anything
+check: all $(SELECTED) $(FAULT) ## the same without installing anything
 	@SANITIZE=$(call on,$(SANITIZE)) tools/run-tests $(BUILD) \
 	    $(SELECTED) $(if $(TESTS),,$(EXAMPLES) tools/check-sources)
 
