@@ -84,6 +84,20 @@ static bool drops_out(const oce_model *model) {
     return false;
 }
 
+/* A resumed run goes on removing old checkpoints, and does not save again what it came from. */
+static oce_status recover_saves(loop *l) {
+    const char *folder = l->options->save->folder;
+    char newest[4096], expected[4096];
+    OCE_TRY(oce_saver_recover(l->saver, folder));
+    const oce_status status = oce_checkpoint_latest(folder, newest, sizeof newest);
+    if (status == OCE_ERROR_NOT_FOUND)
+        return OCE_OK;
+    snprintf(expected, sizeof expected, "%s-%llu", l->save_path, (unsigned long long)l->checked);
+    if (status == OCE_OK && strcmp(newest, expected) == 0)
+        l->saved = l->checked + 1;
+    return status;
+}
+
 static oce_status start_saving(loop *l) {
     const oce_save_options *save = l->options->save;
     const size_t bytes = strlen(save->folder) + strlen(save->name) + 2;
@@ -93,7 +107,7 @@ static oce_status start_saving(loop *l) {
     OCE_REQUIRE(l->save_path != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a path of %zu bytes",
                 bytes);
     snprintf(l->save_path, bytes, "%s/%s", save->folder, save->name);
-    return l->checked > 0 ? oce_saver_recover(l->saver, save->folder) : OCE_OK;
+    return l->checked > 0 ? recover_saves(l) : OCE_OK;
 }
 
 static oce_status start(loop *l) {
@@ -105,8 +119,8 @@ static oce_status start(loop *l) {
     OCE_TRY(oce_batches_create(oce_dataset_count(l->dataset), l->batch, options->shuffle,
                                options->seed, &l->batches));
     l->indices = malloc((size_t)l->batch * sizeof *l->indices);
-    l->images = malloc((size_t)l->batch * l->image);
-    l->labels = malloc((size_t)l->batch);
+    l->images = calloc((size_t)l->batch, l->image);
+    l->labels = calloc((size_t)l->batch, 1);
     OCE_REQUIRE(l->indices != NULL && l->images != NULL && l->labels != NULL, OCE_ERROR_HOST_MEMORY,
                 "no memory for batches of %lld images of %zu bytes", (long long)l->batch, l->image);
     const uint64_t step = oce_model_get_state(l->model).step;
@@ -212,8 +226,8 @@ static oce_status evaluate(loop *l, uint64_t step, oce_train_event_kind kind,
     return OCE_OK;
 }
 
-/* Saves the model as it is before step `step`, if all of it, and what it makes of a batch, is finite:
- * parameters that are merely huge must not replace a good checkpoint either. */
+/* Saves the model as it is before step `step`, if all of it, and what it makes of a batch, is
+ * finite: parameters that are merely huge must not replace a good checkpoint either. */
 static oce_status save(loop *l, uint64_t step, bool *go_on) {
     const double before = oce_clock_seconds();
     oce_sidecar *sidecar = NULL;
@@ -249,7 +263,7 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
         OCE_TRY(evaluate(l, step, OCE_TRAIN_TEST, options->test, go_on));
     if (logs && l->has_dropout)
         OCE_TRY(log_step(l, step, go_on));
-    if (l->saver != NULL && is_due(step, options->save->every))
+    if (l->saver != NULL && is_due(step, options->save->every) && l->saved != step + 1)
         OCE_TRY(save(l, step, go_on));
     OCE_TRY(oce_model_train_step(l->model, l->images, l->labels,
                                  oce_schedule_rate(&options->learning_rate, step)));
