@@ -1,7 +1,8 @@
 /*
  * Max and average pooling and their gradients. Window and stride are constants, so that the loops
  * over a window in the image's interior unroll; extents and strides are arguments. On a CPU an item
- * takes a row (of outputs forward, of inputs backward), on a GPU one vector of channels of a pixel.
+ * takes a row, or item_pixels of it (outputs forward, inputs backward), on a GPU one vector of
+ * channels of a pixel.
  */
 
 /* Window height and width, strides of rows and columns. */
@@ -29,14 +30,14 @@
 /* The extents, the same in every kernel. */
 #define EXTENTS                                                                                    \
     const int height, const int width, const int channels, const int out_height,                  \
-        const int out_width, const int top, const int left
+        const int out_width, const int top, const int left, const int item_pixels
 
 /* The item's pixels and channels of a row of `pixels` pixels: declares column, column_end, c_begin,
  * c_end. */
 #if OCE_CPU
 #define ITEM_PART(pixels)                                                                          \
-    int column = 0;                                                                                \
-    const int column_end = pixels, c_begin = 0, c_end = channels
+    int column = (int)get_global_id(0) * item_pixels;                                              \
+    const int column_end = min(column + item_pixels, pixels), c_begin = 0, c_end = channels
 #else
 #define ITEM_PART(pixels)                                                                          \
     const int vectors = channels / VEC;                                                            \
@@ -177,7 +178,7 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
                 __global const uchar *winners, __global const float *y, const int y_row,
                 const int y_pixel, __global float *dx, const int dx_pixel, const int channels,
                 const int out_height, const int out_width, const int width, const int top,
-                const int left, const int relu) {
+                const int left, const int item_pixels, const int relu) {
     const int from_top = ITEM_ROW + top;
     const int i0 = FIRST_WINDOW(from_top, KH, SH), i1 = LAST_WINDOW(from_top, SH, out_height);
     ITEM_PART(width);
@@ -204,7 +205,7 @@ KERNEL void max_pool_grad(IMAGES(dy), __global const uchar *winners, IMAGES_OUT(
     gather_max(IMAGE(dy), dy_row, dy_pixel,
                winners + get_global_id(2) * ((ulong)out_height * out_width * channels), 0, 0, 0,
                IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height, out_width, width, top,
-               left, 0);
+               left, item_pixels, 0);
 }
 
 KERNEL void max_pool_relu_grad(IMAGES(dy), __global const uchar *winners, IMAGES(y),
@@ -212,7 +213,7 @@ KERNEL void max_pool_relu_grad(IMAGES(dy), __global const uchar *winners, IMAGES
     gather_max(IMAGE(dy), dy_row, dy_pixel,
                winners + get_global_id(2) * ((ulong)out_height * out_width * channels), IMAGE(y),
                y_row, y_pixel, IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height,
-               out_width, width, top, left, 1);
+               out_width, width, top, left, item_pixels, 1);
 }
 
 KERNEL void average_pool_grad(IMAGES(dy), IMAGES_OUT(dx), EXTENTS) {

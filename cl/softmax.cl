@@ -4,8 +4,8 @@
  * exp(z - m), a NaN or +inf among the logits makes E a NaN, and with it the loss.
  */
 
-/* Partial sums of a batch's loss: row r adds to sum r % PARTS, so that the order does not depend on
- * the size of the group. A power of two. */
+/* Partial sums of a launch's losses: its row r adds to sum r % PARTS, so that the order does not
+ * depend on the size of the group. A power of two. */
 #define PARTS 256
 
 /* Logits may be overwritten by the result, so nothing is `restrict`. */
@@ -113,19 +113,21 @@ typedef struct xent_sums { /* oce_xent_sums */
     int correct;
 } xent_sums;
 
-/* One group does it all, so that the sums need neither a second launch nor a workspace; further
- * groups, which a small limit on the group's size brings, have nothing to do. */
+/* Rows first..end-1; with first > 0 what the rows before gave is already in the slot. One group does
+ * it all, so that the sums need neither a second launch nor a workspace; further groups, which a
+ * small limit on the group's size brings, have nothing to do. */
 KERNEL void softmax_xent_classes(SAME_IN(logits), IN_BYTES(labels), __global xent_sums *all_sums,
                                  const ulong slot, INOUT(dlogits), __global int *predictions,
-                                 const ulong rows, const uint classes, const float upstream) {
+                                 const ulong first, const ulong end, const uint classes,
+                                 const float upstream) {
     __local float losses[PARTS];
     __local int corrects[PARTS];
     const uint me = get_local_id(0), items = get_local_size(0);
-    const ulong row_count = get_group_id(0) == 0 ? rows : 0;
+    const ulong own_end = get_group_id(0) == 0 ? end : 0;
     for (uint part = me; part < PARTS; part += items) {
         float loss = 0;
         int correct = 0;
-        for (ulong row = part; row < row_count; row += PARTS) {
+        for (ulong row = first + part; row < own_end; row += PARTS) {
             __global const float *z = AT(logits) + row * classes;
             const uint label = AT(labels)[row];
             const int prediction = largest_class(z, classes); /* before z may be overwritten */
@@ -146,8 +148,9 @@ KERNEL void softmax_xent_classes(SAME_IN(logits), IN_BYTES(labels), __global xen
         }
     }
     if (get_group_id(0) == 0 && me == 0) {
-        all_sums[slot].loss = losses[0];
-        all_sums[slot].correct = corrects[0];
+        __global xent_sums *sums = all_sums + slot;
+        sums->loss = first > 0 ? sums->loss + losses[0] : losses[0];
+        sums->correct = first > 0 ? sums->correct + corrects[0] : corrects[0];
     }
 }
 

@@ -296,6 +296,21 @@ Test(pool, windows_of_255_positions_and_beyond) {
     oce_device_close(device);
 }
 
+Test(pool, rows_longer_than_a_work_item_takes) {
+    const int64_t width = test_is_small() ? 160 : 700;
+    const oce_pool_desc desc = {.kind = OCE_POOL_MAX,
+                                .batch = 1,
+                                .height = 3,
+                                .width = width,
+                                .channels = 48,
+                                .window = {.size = {3, 3}, .stride = {1, 1}}};
+    oce_device *device = test_open_device();
+    float *x = test_random((size_t)(3 * width * 48), 19);
+    check_against_ref(device, &desc, NULL, x, 19);
+    free(x);
+    oce_device_close(device);
+}
+
 /* --- Derivatives, repeats --- */
 
 static void forward_of_run(const void *op, float *y) {

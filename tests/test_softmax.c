@@ -17,9 +17,10 @@
 /* exp and log are within 3 units of the last place, the differences of logits exact to one. */
 static const compare_limit close = {.absolute = 1e-6, .relative = 2e-6};
 
-/* Rows and classes for every vector width, and rows around the 256 partial sums. */
-static const int64_t shapes[][2] = {{50, 10}, {1, 1},   {3, 2},   {257, 3},  {7, 16},
-                                    {5, 100}, {2, 129}, {600, 4}, {100, 10}, {0, 10}};
+/* Rows and classes for every vector width, rows around the 256 partial sums, and more logits than
+ * one launch takes. */
+static const int64_t shapes[][2] = {{50, 10}, {1, 1},   {3, 2},   {257, 3},   {7, 16},
+                                    {5, 100}, {2, 129}, {600, 4}, {20, 1000}, {0, 10}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static oce_tensor matrix_of(oce_device *device, int64_t rows, int64_t columns, const float *data) {
@@ -237,7 +238,7 @@ static uint8_t *random_labels(size_t rows, int64_t classes, uint64_t seed) {
     oce_random random;
     oce_random_init(&random, seed, OCE_RANDOM_TEST, 1);
     for (size_t i = 0; i < rows; i++)
-        labels[i] = (uint8_t)oce_random_below(&random, (uint32_t)classes);
+        labels[i] = (uint8_t)oce_random_below(&random, classes < 256 ? (uint32_t)classes : 256);
     return labels;
 }
 

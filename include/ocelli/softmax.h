@@ -40,14 +40,14 @@ typedef struct oce_xent_sums {
 } oce_xent_sums;
 
 /**
- * Cross entropy against class numbers, in one launch. labels: one byte a row (its class number)
- * from byte `first` on. Writes (does not add to) element `slot` of `sums`, an array of
- * oce_xent_sums in device memory, so that the sums of many steps can be read back at once. dlogits
- * (NULL: not wanted) = (softmax - one_hot) * upstream; may be logits. predictions (NULL: not
- * wanted): one int32 a row.
+ * Cross entropy against class numbers, in one launch for batches of usual size. labels: one byte a
+ * row (its class number) from byte `first` on. Writes (does not add to) element `slot` of `sums`,
+ * an array of oce_xent_sums in device memory, so that the sums of many steps can be read back at
+ * once. dlogits (NULL: not wanted) = (softmax - one_hot) * upstream; may be logits. predictions
+ * (NULL: not wanted): one int32 a row.
  *
  * A label that is not below `classes` makes the loss NaN, its row counts as wrong and has no class
- * to subtract from. The loss is summed in an order that depends on the number of rows only. No rows
+ * to subtract from. The loss is summed in an order that depends on the shape only. No rows
  * give a loss of 0.
  */
 OCE_API oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits,

@@ -5,7 +5,7 @@
 #include "base/status.h"
 #include "ops/lines.h"
 
-enum { CPU_PIXELS = 4096, MAX_SHIFT = 32767 };
+enum { CPU_PIXELS = 1024, MAX_SHIFT = 32767 };
 
 static oce_status augment(oce_device *device, const oce_augment *a, const oce_arg *source,
                           float scale, const oce_tensor *y) {

@@ -8,13 +8,17 @@
 #include <stdlib.h>
 
 enum { MAX_POSITIONS = 255 /* a winner is stored in a byte */ };
+/* Loads of a CPU's work-item, about: llvmpipe ends an item's loops, without a word, after 65535
+ * rounds. */
+enum { CPU_LOADS = 16384 };
 
 struct oce_pool_plan {
     oce_device *device;
     oce_pool_kind kind;
     oce_window_geometry geometry;
-    int64_t x[4], y[4]; /* extents */
-    int vector;         /* VEC */
+    int64_t x[4], y[4];  /* extents */
+    int vector;          /* VEC */
+    int64_t item_pixels; /* pixels of a CPU's work-item */
 };
 
 static const char file[] = "pool.cl";
@@ -98,6 +102,9 @@ oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                           .y = {desc->batch, g.output[0], g.output[1], desc->channels},
                           .vector = oce_channel_vector(device, desc->channels)};
     OCE_TRY(check_sizes(&plan));
+    const int64_t vectors = desc->channels / plan.vector;
+    const int64_t loads = vectors * g.size[0] * g.size[1];
+    plan.item_pixels = loads > 0 && loads < CPU_LOADS ? CPU_LOADS / loads : 1;
     /* One kernel builds the program. A call with tensors that are not aligned, which the memory
      * plan never makes, builds its own. */
     oce_kernel *kernel = NULL;
@@ -144,18 +151,21 @@ static oce_status check_tensor(const oce_tensor *tensor, const char *name, const
 #define EXTENT_ARGS(plan)                                                                          \
     oce_arg_int((plan)->x[1]), oce_arg_int((plan)->x[2]), oce_arg_int((plan)->x[3]),               \
         oce_arg_int((plan)->y[1]), oce_arg_int((plan)->y[2]),                                      \
-        oce_arg_int((plan)->geometry.before[0]), oce_arg_int((plan)->geometry.before[1])
+        oce_arg_int((plan)->geometry.before[0]), oce_arg_int((plan)->geometry.before[1]),          \
+        oce_arg_int((plan)->item_pixels)
 
-/* Launches one item a row of a tensor of extents `dim` on a CPU, one a vector elsewhere. */
+/* Launches the items for a tensor of extents `dim`. */
 static oce_status launch(const oce_pool_plan *plan, const char *name, bool is_aligned,
                          const int64_t dim[4], const oce_arg *args, int count) {
     oce_kernel *kernel = NULL;
     OCE_TRY(get_kernel(plan, name, is_aligned && can_align(plan), &kernel));
-    const bool is_empty = dim[2] == 0 || dim[3] == 0;
-    if (oce_device_limits(plan->device)->is_cpu)
-        return oce_launch(kernel, oce_range_groups(!is_empty, dim[1], dim[0]), args, count);
-    oce_range range = oce_range_groups(dim[2] * (dim[3] / plan->vector), dim[1], dim[0]);
-    range.local[0] = 0;
+    const bool is_cpu = oce_device_limits(plan->device)->is_cpu;
+    int64_t items = dim[2] * (dim[3] / plan->vector);
+    if (is_cpu && items > 0)
+        items = oce_ceil_div(dim[2], plan->item_pixels);
+    oce_range range = oce_range_groups(items, dim[1], dim[0]);
+    if (!is_cpu)
+        range.local[0] = 0;
     return oce_launch(kernel, range, args, count);
 }
 

@@ -5,7 +5,11 @@
 #include "base/status.h"
 #include "ops/lines.h"
 
-enum { CPU_VALUES = 4096, /* logits of a work-item */ GROUP = 256 /* PARTS in the kernel */ };
+enum { CPU_VALUES = 4096 /* logits of a work-item */ };
+enum { GROUP = 256 /* PARTS in the kernel */ };
+/* Logits of a launch with class numbers, which is one work-item on a CPU: llvmpipe ends an item's
+ * loops, without a word, after 65535 rounds. */
+enum { CPU_SLICE = 8192 };
 
 /* Checked logits. */
 typedef struct matrix {
@@ -102,12 +106,21 @@ oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits
     if (predictions != NULL)
         OCE_TRY(check_predictions(&m, predictions));
     OCE_TRY(get_kernel(device, "softmax_xent_classes", &m, &kernel));
-    const oce_arg args[] = {oce_arg_tensor(logits),      oce_arg_part(labels, first),
-                            oce_arg_part(sums, slot),    oce_arg_tensor(dlogits),
-                            oce_arg_buffer(predictions), oce_arg_long(m.rows),
-                            oce_arg_int(m.classes),      oce_arg_float(upstream)};
-    const int64_t items = oce_device_limits(device)->is_cpu ? 1 : GROUP;
-    return oce_launch(kernel, oce_range_items(items), args, OCE_COUNT(args));
+    const bool is_cpu = oce_device_limits(device)->is_cpu;
+    int64_t slice = m.rows;
+    if (is_cpu)
+        slice = CPU_SLICE / m.classes > 0 ? CPU_SLICE / m.classes : 1;
+    int64_t row = 0;
+    do { /* once also for no rows, whose sums are 0 */
+        const int64_t end = m.rows - row < slice ? m.rows : row + slice;
+        const oce_arg args[] = {
+            oce_arg_tensor(logits),  oce_arg_part(labels, first), oce_arg_part(sums, slot),
+            oce_arg_tensor(dlogits), oce_arg_buffer(predictions), oce_arg_long(row),
+            oce_arg_long(end),       oce_arg_int(m.classes),      oce_arg_float(upstream)};
+        OCE_TRY(oce_launch(kernel, oce_range_items(is_cpu ? 1 : GROUP), args, OCE_COUNT(args)));
+        row = end;
+    } while (row < m.rows);
+    return OCE_OK;
 }
 
 oce_status oce_argmax(oce_device *device, const oce_tensor *logits, oce_buffer *predictions) {
