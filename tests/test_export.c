@@ -81,14 +81,14 @@ static array_set sample(void) {
     array_set_add(&set, "empty", 2, none, numbers);
     array_set_add(&set, "x", 1, doubles, numbers); /* its name, shape and data are replaced */
     oce_array *last = &set.arrays[set.count - 1];
-    free((void *)(uintptr_t)last->data);
+    free((void *)last->data);
     void *copy = malloc(sizeof values);
     cr_assert(copy);
     last->data = memcpy(copy, values, sizeof values);
     last->dtype = OCE_DTYPE_FLOAT64;
     array_set_add(&set, "\xc3\xad", 4, four, numbers);
     last = &set.arrays[set.count - 1];
-    free((void *)(uintptr_t)last->data);
+    free((void *)last->data);
     copy = malloc(sizeof integers);
     cr_assert(copy);
     last->data = memcpy(copy, integers, sizeof integers);

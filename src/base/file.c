@@ -168,8 +168,7 @@ oce_status oce_file_link(const char *from, const char *to) {
     OCE_TRY(oce_file_remove(to));
     if (link(from, to) == 0)
         return OCE_OK;
-    if (errno == EPERM || errno == ENOTSUP || errno == EOPNOTSUPP || errno == ENOSYS ||
-        errno == EMLINK)
+    if (errno == EPERM || errno == ENOTSUP || errno == ENOSYS || errno == EMLINK)
         return copy(from, to);
     return oce_fail_errno(from, "link", errno);
 }

@@ -31,9 +31,9 @@ void oce_array_list_destroy(oce_array_list *list) {
     if (!list)
         return;
     for (size_t i = 0; i < list->count; i++) {
-        free((void *)(uintptr_t)list->items[i].name);
-        free((void *)(uintptr_t)list->items[i].shape);
-        free((void *)(uintptr_t)list->items[i].data);
+        free((void *)list->items[i].name);
+        free((void *)list->items[i].shape);
+        free((void *)list->items[i].data);
     }
     free(list->items);
     free(list);

@@ -56,8 +56,8 @@ void oce_bundle_writer_destroy(oce_bundle_writer *writer) {
     oce_writer_destroy(writer->data);
     oce_writer_destroy(writer->index);
     for (size_t i = 0; i < writer->count; i++) {
-        free((void *)(uintptr_t)writer->tensors[i].entry.name);
-        free((void *)(uintptr_t)writer->tensors[i].entry.shape);
+        free((void *)writer->tensors[i].entry.name);
+        free((void *)writer->tensors[i].entry.shape);
     }
     free(writer->tensors);
     free(writer->prefix);

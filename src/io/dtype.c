@@ -5,25 +5,27 @@
 
 #include <stdio.h>
 
+static const struct {
+    oce_dtype dtype;
+    size_t bytes;
+    const char *name;
+} dtypes[] = {
+#define DTYPE_ROW(name, number, text, bytes) {OCE_DTYPE_##name, bytes, text},
+    OCE_DTYPES(DTYPE_ROW)
+#undef DTYPE_ROW
+};
+
 const char *oce_dtype_name(oce_dtype dtype) {
-    switch (dtype) {
-#define NAME_CASE(name, number, text, bytes)                                                       \
-    case OCE_DTYPE_##name:                                                                         \
-        return text;
-        OCE_DTYPES(NAME_CASE)
-#undef NAME_CASE
-    }
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (dtypes[i].dtype == dtype)
+            return dtypes[i].name;
     return "unknown";
 }
 
 size_t oce_dtype_bytes(oce_dtype dtype) {
-    switch (dtype) {
-#define BYTES_CASE(name, number, text, bytes)                                                      \
-    case OCE_DTYPE_##name:                                                                         \
-        return bytes;
-        OCE_DTYPES(BYTES_CASE)
-#undef BYTES_CASE
-    }
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (dtypes[i].dtype == dtype)
+            return dtypes[i].bytes;
     return 0;
 }
 

@@ -194,7 +194,7 @@ oce_status oce_folder_lock_acquire(const char *folder, oce_folder_lock **lock) {
     if (status == OCE_OK)
         status = oce_lock_acquire(path, &created->lock);
     if (status == OCE_OK)
-        status = oce_folder_visit(folder, clean, (void *)(uintptr_t)folder);
+        status = oce_folder_visit(folder, clean, (void *)folder);
     if (status == OCE_OK)
         *lock = created;
     else

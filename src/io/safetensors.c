@@ -44,7 +44,7 @@ static oce_status describe(const char *path, const oce_array *array, size_t byte
             shape = NULL;
         }
     json_t *value = json_pack("{s:s, s:o, s:[I, I]}", "dtype", type, "shape", shape, "data_offsets",
-                              (json_int_t)offset, (json_int_t)(offset + bytes));
+                              (json_int_t)offset, (json_int_t)offset + (json_int_t)bytes);
     OCE_REQUIRE(json_object_set_new(header, array->name, value) == 0, OCE_ERROR_UNSUPPORTED,
                 "%s: '%s' cannot be written: its name is not UTF-8, or memory is short", path,
                 array->name);

@@ -102,7 +102,9 @@ static oce_status make_room(oce_saver *saver) {
 }
 
 static void append_kept(oce_saver *saver, char *prefix, double time) {
-    saver->list[saver->count++] = (kept){prefix, time};
+    kept *added = &saver->list[saver->count++];
+    added->prefix = prefix;
+    added->time = time;
 }
 
 static kept remove_kept(oce_saver *saver, size_t index) {

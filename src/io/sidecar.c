@@ -72,7 +72,9 @@ static oce_status append(oce_sidecar *sidecar, const char *key, char *value) {
     }
     char *own_key;
     OCE_TRY(oce_text_copy(key, &own_key));
-    sidecar->items[sidecar->count++] = (item){own_key, value};
+    item *added = &sidecar->items[sidecar->count++];
+    added->key = own_key;
+    added->value = value;
     return OCE_OK;
 }
 

@@ -143,18 +143,18 @@ static oce_status read_data_block(table *t, const handle *h, bool first_block) {
 
 /* Reads the data blocks in the order of the index block. */
 static oce_status read_blocks(table *t, const handle *index) {
-    oce_view block, value, contents;
+    oce_view block, value, contents = {NULL, 0};
     const size_t at = (size_t)index->offset;
     oce_bytes copy = {0}; /* data blocks may need the memory of a compressed index block */
     oce_status status = open_block(t, index, "index block", &contents);
-    oce_bytes_append(&copy, contents.data, status == OCE_OK ? contents.size : 0);
+    oce_bytes_append(&copy, contents.data, contents.size);
     if (status == OCE_OK)
         status = oce_bytes_check(&copy, t->path);
     block = (oce_view){copy.data, copy.size};
     if (status == OCE_OK)
         status = take_restarts(t, at, &block);
     for (bool first = true; status == OCE_OK && block.size > 0; first = false) {
-        handle h;
+        handle h = {0, 0};
         status = take_entry(t, at, &block, first, first, &t->index_key, &value);
         if (status == OCE_OK)
             status = take_handle(t, &value, "data block", &h);
@@ -191,7 +191,7 @@ oce_status oce_table_read(const char *path, const void *data, size_t size,
                .size = size - OCE_TABLE_FOOTER_BYTES,
                .visitor = visitor,
                .user = user};
-    handle meta, index;
+    handle meta = {0, 0}, index = {0, 0};
     oce_view contents;
     oce_status status = read_footer(&t, t.data + t.size, &meta, &index);
     if (status == OCE_OK) /* nothing in it is used, but a damaged file should be known as such */

@@ -9,16 +9,18 @@ static void clean(void) {
     remove(path);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
+static void prepare(void) {
+    static bool done;
+    if (done)
+        return;
+    done = true;
     snprintf(path, sizeof path, "%s", fuzz_name());
-    return atexit(clean);
+    atexit(clean);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size) {
+    prepare();
     if (size == 0)
         return 0;
     fuzz_store(path, input + 1, size - 1);

@@ -19,15 +19,16 @@ static void clean(void) {
 }
 
 /* A data file for the entries to point into. */
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
+static void prepare(void) {
+    static bool done;
+    if (done)
+        return;
+    done = true;
     static const unsigned char zeros[DATA_BYTES];
     snprintf(prefix, sizeof prefix, "%s", fuzz_name());
     snprintf(data_path, sizeof data_path, "%s.data-00000-of-00001", prefix);
     fuzz_store(data_path, zeros, sizeof zeros);
-    return atexit(clean);
+    atexit(clean);
 }
 
 static void read_everything(oce_bundle_reader *reader) {
@@ -45,6 +46,7 @@ static void read_everything(oce_bundle_reader *reader) {
 
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size) {
+    prepare();
     oce_bundle_reader *reader = NULL;
     if (size == 0)
         return 0;

@@ -13,19 +13,21 @@ static void clean(void) {
     rmdir(folder);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
+static void prepare(void) {
+    static bool done;
+    if (done)
+        return;
+    done = true;
     snprintf(folder, sizeof folder, "%s", fuzz_name());
     snprintf(path, sizeof path, "%s/checkpoint", folder);
     if (mkdir(folder, 0777) != 0)
         abort();
-    return atexit(clean);
+    atexit(clean);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *input, size_t size) {
+    prepare();
     char latest[256];
     oce_checkpoint_state *state = NULL;
     fuzz_store(path, input, size);

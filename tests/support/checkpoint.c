@@ -33,9 +33,9 @@ void array_set_add(array_set *set, const char *name, int rank, const int64_t *sh
 
 void array_set_free(array_set *set) {
     for (size_t i = 0; i < set->count; i++) {
-        free((void *)(uintptr_t)set->arrays[i].name);
-        free((void *)(uintptr_t)set->arrays[i].shape);
-        free((void *)(uintptr_t)set->arrays[i].data);
+        free((void *)set->arrays[i].name);
+        free((void *)set->arrays[i].shape);
+        free((void *)set->arrays[i].data);
     }
     free(set->arrays);
     *set = (array_set){NULL, 0};
