@@ -3,7 +3,7 @@
 #include "device/cache.h"
 #include "device/internal.h"
 #include "support/device.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -30,7 +30,7 @@ static const oce_device_info gpu = {
 
 static void set_up(void) {
     static char path[1024];
-    folder = folder_create();
+    folder = scratch_create();
     snprintf(path, sizeof path, "%s/deep/cache", folder);
     cache = path;
     setenv("OCELLI_CACHE", cache, 1);
@@ -38,7 +38,7 @@ static void set_up(void) {
 }
 
 static void tear_down(void) {
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 TestSuite(cache, .init = set_up, .fini = tear_down);
@@ -81,7 +81,7 @@ Test(cache, keeps_a_binary_and_creates_its_folder) {
     cr_expect_str_eq(loaded(&key), "binary");
     store(&key, "newer");
     cr_expect_str_eq(loaded(&key), "newer");
-    cr_expect(folder_count(cache) == 1, "no temporary file is left");
+    cr_expect(scratch_count(cache, NULL) == 1, "no temporary file is left");
     oce_bytes_finish(&key);
 }
 
@@ -140,21 +140,21 @@ Test(cache, damaged_files_are_ignored_and_replaced) {
     char *path = oce_cache_path(&key);
     const char *name = strrchr(path, '/') + 1;
     size_t size = 0;
-    char *whole = folder_read(cache, name, &size);
+    char *whole = scratch_read(cache, name, &size);
     for (size_t i = 0; i < size; i++) { /* every byte wrong */
         whole[i] ^= 0x10;
-        folder_write(cache, name, whole, size);
+        scratch_write(cache, name, whole, size);
         cr_expect_str_eq(loaded(&key), "", "byte %zu", i);
         whole[i] ^= 0x10;
     }
     for (size_t i = 0; i < size; i++) { /* cut short everywhere */
-        folder_write(cache, name, whole, i);
+        scratch_write(cache, name, whole, i);
         cr_expect_str_eq(loaded(&key), "", "%zu bytes", i);
     }
     char *longer = calloc(size + 1, 1);
     cr_assert(longer != NULL);
     memcpy(longer, whole, size);
-    folder_write(cache, name, longer, size + 1);
+    scratch_write(cache, name, longer, size + 1);
     cr_expect_str_eq(loaded(&key), "", "one byte too many");
     store(&key, "again");
     cr_expect_str_eq(loaded(&key), "again");
@@ -178,7 +178,7 @@ Test(cache, unreadable_entry_is_ignored) {
 
 Test(cache, failing_writes_are_silent) {
     oce_bytes key = simple_key();
-    folder_write_text(folder, "deep", "a file where a folder should be");
+    scratch_write_text(folder, "deep", "a file where a folder should be");
     store(&key, "binary");
     cr_expect_str_eq(loaded(&key), "");
     setenv("OCELLI_CACHE", "/proc/no/such/place", 1);
@@ -245,13 +245,13 @@ static void add_file(const char *name, size_t size, int hours) {
     char *data = calloc(size + 1, 1);
     const time_t then = time(NULL) - hours * 3600;
     cr_assert(data != NULL);
-    folder_write(folder, name, data, size);
-    cr_assert(utime(folder_path(folder, name), &(struct utimbuf){then, then}) == 0);
+    scratch_write(folder, name, data, size);
+    cr_assert(utime(scratch_path(folder, name), &(struct utimbuf){then, then}) == 0);
     free(data);
 }
 
 static bool is_there(const char *name) {
-    return access(folder_path(folder, name), F_OK) == 0;
+    return access(scratch_path(folder, name), F_OK) == 0;
 }
 
 Test(cache, oldest_files_go_beyond_the_limit) {
@@ -302,7 +302,7 @@ Test(cache, processes_do_not_disturb_each_other) {
         int status = -1;
         cr_assert(waitpid(writers[i], &status, 0) == writers[i] && status == 0);
     }
-    cr_expect(folder_count(cache) == 1, "no temporary file is left");
+    cr_expect(scratch_count(cache, NULL) == 1, "no temporary file is left");
     oce_bytes_finish(&key);
 }
 
@@ -327,8 +327,8 @@ static int run_give(void) {
 static void write_kernels(const char *value) {
     char text[128];
     snprintf(text, sizeof text, "__kernel void give(__global int *out) { out[0] = %s; }\n", value);
-    folder_write_text(folder, "common.cl.h", "");
-    folder_write_text(folder, "give.cl", text);
+    scratch_write_text(folder, "common.cl.h", "");
+    scratch_write_text(folder, "give.cl", text);
     setenv("OCELLI_KERNELS", folder, 1);
     setenv("OCELLI_CACHE_FORCE", "1", 1);
 }
@@ -349,12 +349,12 @@ static char *cached_name(void) {
 Test(cache, program_comes_from_the_cache) {
     write_kernels("41");
     cr_expect(run_give() == 41);
-    cr_assert(folder_count(cache) == 1);
+    cr_assert(scratch_count(cache, NULL) == 1);
     cr_expect(run_give() == 41);
-    cr_expect(folder_count(cache) == 1);
+    cr_expect(scratch_count(cache, NULL) == 1);
     write_kernels("42"); /* another source, another entry */
     cr_expect(run_give() == 42);
-    cr_expect(folder_count(cache) == 2);
+    cr_expect(scratch_count(cache, NULL) == 2);
 }
 
 Test(cache, program_of_the_cache_is_what_runs) {
@@ -364,12 +364,12 @@ Test(cache, program_of_the_cache_is_what_runs) {
     cr_expect(run_give() == 1);
     char *first = cached_name();
     size_t first_size = 0, size = 0;
-    char *first_file = folder_read(cache, first, &first_size);
-    cr_assert(remove(folder_path(cache, first)) == 0);
+    char *first_file = scratch_read(cache, first, &first_size);
+    cr_assert(remove(scratch_path(cache, first)) == 0);
     write_kernels("2");
     cr_expect(run_give() == 2);
     char *second = cached_name();
-    char *file = folder_read(cache, second, &size);
+    char *file = scratch_read(cache, second, &size);
     oce_bytes key = {0};
     uint64_t key_size = 0, first_key_size = 0;
     memcpy(&key_size, file + 8, 8);
@@ -395,14 +395,14 @@ Test(cache, binary_that_the_driver_refuses_is_replaced) {
     cr_expect(run_give() == 43);
     char *name = cached_name();
     size_t size = 0, new_size = 0;
-    char *file = folder_read(cache, name, &size);
+    char *file = scratch_read(cache, name, &size);
     oce_bytes key = {0};
     uint64_t key_size = 0;
     memcpy(&key_size, file + 8, 8);
     oce_bytes_append(&key, file + 16, (size_t)key_size);
     store(&key, "this is no program");
     cr_expect(run_give() == 43);
-    char *new_file = folder_read(cache, name, &new_size);
+    char *new_file = scratch_read(cache, name, &new_size);
     cr_expect(new_size > (size_t)key_size + 200 || new_size == size, "%zu bytes", new_size);
     oce_bytes_finish(&key);
     free(name);

@@ -1,6 +1,6 @@
 /* ocelli devices, with whole, broken and no drivers. */
 #include "support/command.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <jansson.h>
@@ -172,11 +172,11 @@ Test(cli_devices, verbose_says_more) {
 }
 
 Test(cli_devices, no_driver_at_all) {
-    char *folder = folder_create();
+    char *folder = scratch_create();
     command_result text = command_ocelli(drivers(folder, NULL), "devices");
     if (text.code == 0) {
         command_free(&text);
-        folder_remove(folder);
+        scratch_remove(folder);
         cr_skip_test("this OpenCL library does not read OCL_ICD_VENDORS");
     }
     expect_failure(&text, 1, "no OpenCL platform found");
@@ -191,17 +191,17 @@ Test(cli_devices, no_driver_at_all) {
     json_decref(root);
     command_free(&json);
     command_free(&text);
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 Test(cli_devices, broken_drivers_do_no_harm) {
-    char *folder = folder_create();
-    folder_write_text(folder, "missing.icd", "/nowhere/libmissing.so\n");
-    folder_write_text(folder, "no-driver.icd", "libm.so.6\n");
-    folder_write_text(folder, "empty.icd", "");
+    char *folder = scratch_create();
+    scratch_write_text(folder, "missing.icd", "/nowhere/libmissing.so\n");
+    scratch_write_text(folder, "no-driver.icd", "libm.so.6\n");
+    scratch_write_text(folder, "empty.icd", "");
     command_result alone = command_ocelli(drivers(folder, NULL), "devices");
     cr_expect(alone.code == 0 || alone.code == 1, "exit code %d", alone.code);
-    folder_write_text(folder, "pocl.icd", "libpocl.so.2\n");
+    scratch_write_text(folder, "pocl.icd", "libpocl.so.2\n");
     command_result beside = command_ocelli(drivers(folder, NULL), "devices");
     cr_expect(beside.code == 0 || beside.code == 1, "exit code %d", beside.code);
     const int has_pocl = strstr(beside.out, "pocl") != NULL;
@@ -211,7 +211,7 @@ Test(cli_devices, broken_drivers_do_no_harm) {
     }
     command_free(&alone);
     command_free(&beside);
-    folder_remove(folder);
+    scratch_remove(folder);
     if (!has_pocl)
         cr_skip_test("PoCL is not installed as libpocl.so.2");
 }

@@ -4,6 +4,7 @@
 #include <ocelli/data.h>
 
 #include "support/files.h"
+#include "support/scratch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -194,7 +195,7 @@ Test(mnist, reports_a_folder_in_place_of_a_file) {
 
 Test(mnist, reports_a_pipe_in_place_of_a_file) {
     remove(test_path(images_name));
-    char command[TEST_PATH_BYTES + 16];
+    char command[SCRATCH_PATH_BYTES + 16];
     snprintf(command, sizeof command, "mkfifo '%s'", test_path(images_name));
     cr_assert_eq(system(command), 0);
     EXPECT_FAILURE(OCE_ERROR_IO, images_name, "not a regular file");

@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "device/internal.h"
 #include "support/device.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -77,53 +77,53 @@ Test(device, vector_width_can_be_lowered_not_raised) {
  * its folder before it. Loaders differ in whether they ask for a slash at the end. */
 
 static void use_drivers(const char *folder) {
-    setenv("OCL_ICD_VENDORS", folder_path(folder, ""), 1);
+    setenv("OCL_ICD_VENDORS", scratch_path(folder, ""), 1);
     unsetenv("OCL_ICD_FILENAMES");
     unsetenv("OCELLI_DEVICE");
 }
 
 Test(device, no_driver_at_all) {
-    char *folder = folder_create();
+    char *folder = scratch_create();
     oce_device_list *list = NULL;
     oce_device *device = NULL;
     use_drivers(folder);
     TEST_OK(oce_device_list_create(&list));
     if (oce_device_list_platforms(list) > 0) {
         oce_device_list_destroy(list);
-        folder_remove(folder);
+        scratch_remove(folder);
         cr_skip_test("this OpenCL library does not read OCL_ICD_VENDORS");
     }
     cr_expect(oce_device_list_count(list) == 0);
     oce_device_list_destroy(list);
     cr_expect(oce_device_open(NULL, &device) == OCE_ERROR_NO_PLATFORM && device == NULL);
     cr_expect(strstr(oce_last_error(), "pocl-opencl-icd") != NULL, "%s", oce_last_error());
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 Test(device, broken_drivers_alone) {
-    char *folder = folder_create();
+    char *folder = scratch_create();
     oce_device_list *list = NULL;
-    folder_write_text(folder, "missing.icd", "/nowhere/libmissing.so\n");
-    folder_write_text(folder, "no-driver.icd", "libm.so.6\n");
-    folder_write_text(folder, "empty.icd", "");
-    folder_write_text(folder, "binary.icd", "\001\002\377\376");
+    scratch_write_text(folder, "missing.icd", "/nowhere/libmissing.so\n");
+    scratch_write_text(folder, "no-driver.icd", "libm.so.6\n");
+    scratch_write_text(folder, "empty.icd", "");
+    scratch_write_text(folder, "binary.icd", "\001\002\377\376");
     use_drivers(folder);
     TEST_OK(oce_device_list_create(&list));
     for (int i = 0; i < oce_device_list_count(list); i++)
         cr_expect(oce_device_list_get(list, i)->name != NULL);
     oce_device_list_destroy(list);
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 Test(device, broken_drivers_beside_a_good_one) {
-    char *folder = folder_create();
+    char *folder = scratch_create();
     oce_device *device = NULL;
-    folder_write_text(folder, "0-missing.icd", "/nowhere/libmissing.so\n");
-    folder_write_text(folder, "1-no-driver.icd", "libm.so.6\n");
-    folder_write_text(folder, "2-pocl.icd", "libpocl.so.2\n");
+    scratch_write_text(folder, "0-missing.icd", "/nowhere/libmissing.so\n");
+    scratch_write_text(folder, "1-no-driver.icd", "libm.so.6\n");
+    scratch_write_text(folder, "2-pocl.icd", "libpocl.so.2\n");
     use_drivers(folder);
     const oce_status status = oce_device_open("pocl", &device);
-    folder_remove(folder);
+    scratch_remove(folder);
     if (status == OCE_ERROR_NO_PLATFORM || status == OCE_ERROR_NO_DEVICE)
         cr_skip_test("PoCL is not installed as libpocl.so.2");
     TEST_OK(status);

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 
 #include "support/files.h"
+#include "support/scratch.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ static const char *const names[] = {"train-images-idx3-ubyte.gz", "train-labels-
 
 static pid_t server;
 static int server_input, port;
-static char search_path[TEST_PATH_BYTES + 8]; /* "PATH=...", or nothing */
+static char search_path[SCRATCH_PATH_BYTES + 8]; /* "PATH=...", or nothing */
 
 static int shell(const char *command) {
     const int status = system(command);
@@ -68,7 +69,7 @@ static void make_files(void) {
         snprintf(name, sizeof name, "served/%s", names[k]);
         test_write_file(name, data, FILE_BYTES);
     }
-    char command[2 * TEST_PATH_BYTES];
+    char command[2 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command, "cd '%s' && sha256sum * >../sums", test_path("served"));
     cr_assert_eq(shell(command), 0);
 }
@@ -91,7 +92,7 @@ static void end(void) {
 
 /* Runs fetch-data against the server's `behaviour`; out and err go into files. */
 static int fetch(const char *behaviour, const char *set, const char *directory) {
-    char command[8 * TEST_PATH_BYTES];
+    char command[8 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command,
              "%s OCELLI_MIRROR=http://127.0.0.1:%d/%s OCELLI_MIRROR_SUMS='%s' no_proxy='*' "
              "tools/fetch-data %s '%s' >'%s' 2>'%s'",
@@ -117,12 +118,12 @@ static void expect_error(const char *part) {
 
 static void expect_served_files(const char *directory) {
     for (size_t k = 0; k < 4; k++) {
-        char command[4 * TEST_PATH_BYTES];
+        char command[4 * SCRATCH_PATH_BYTES];
         snprintf(command, sizeof command, "cmp -s '%s/%s' '%s/mnist/%s'", test_path("served"),
                  names[k], test_path(directory), names[k]);
         cr_assert_eq(shell(command), 0, "%s differs", names[k]);
     }
-    char command[2 * TEST_PATH_BYTES];
+    char command[2 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command, "[ $(ls -A '%s/mnist' | wc -l) = 4 ]", test_path(directory));
     cr_assert_eq(shell(command), 0, "something else is left behind");
 }
@@ -153,7 +154,7 @@ static void leave_part(const char *directory, size_t bytes, size_t total) {
 
 /* From now on only `tool` can download: a PATH of links to what the script needs. */
 static void only_downloader(const char *tool) {
-    char command[4 * TEST_PATH_BYTES];
+    char command[4 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command,
              "command -v %s >/dev/null || exit 1; mkdir '%s' && for t in %s sh awk cut wc tr cat "
              "mkdir rmdir mv rm sleep gzip tar sha256sum; do ln -s \"$(command -v $t)\" '%s'/$t; "
@@ -278,7 +279,7 @@ Test(fetch_data, reports_wrong_usage) {
 
 /* An archive of six batch files; `bytes` of zeros each. */
 static void make_archive(long bytes) {
-    char command[4 * TEST_PATH_BYTES];
+    char command[4 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command,
              "cd '%s' && mkdir cifar-10-batches-bin && cd cifar-10-batches-bin && "
              "for f in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch;"
@@ -295,7 +296,7 @@ Test(fetch_data, unpacks_the_archive) {
     cr_assert(test_exists("data/cifar-10-batches-bin/data_batch_5.bin"));
     cr_assert(test_exists("data/cifar-10-batches-bin/test_batch.bin"));
     cr_assert(test_exists("data/cifar-10-batches-bin/batches.meta.txt"));
-    char command[2 * TEST_PATH_BYTES];
+    char command[2 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command, "[ \"$(ls -A '%s')\" = cifar-10-batches-bin ]",
              test_path("data"));
     cr_assert_eq(shell(command), 0, "something else is left behind");
@@ -326,7 +327,7 @@ Test(fetch_data, refuses_an_archive_of_other_files) {
 /* The built-in checksums are those of the real files. */
 Test(fetch_data, knows_the_real_files) {
     const char *data = getenv("OCELLI_DATA");
-    char command[4 * TEST_PATH_BYTES];
+    char command[4 * SCRATCH_PATH_BYTES];
     snprintf(command, sizeof command, "cp '%s'/mnist/*.gz '%s'/ 2>/dev/null", data ? data : "",
              test_path("served"));
     if (!data || shell(command) != 0)

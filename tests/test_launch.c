@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "device/internal.h"
 #include "support/device.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -35,10 +35,10 @@ static const char source[] =
     "}\n";
 
 static void set_up(void) {
-    folder = folder_create();
-    char *common = folder_read("cl", "common.cl.h", NULL);
-    folder_write_text(folder, "common.cl.h", common);
-    folder_write_text(folder, "test.cl", source);
+    folder = scratch_create();
+    char *common = scratch_read("cl", "common.cl.h", NULL);
+    scratch_write_text(folder, "common.cl.h", common);
+    scratch_write_text(folder, "test.cl", source);
     free(common);
     setenv("OCELLI_KERNELS", folder, 1);
     setenv("OCELLI_CACHE", "off", 1);
@@ -47,7 +47,7 @@ static void set_up(void) {
 
 static void tear_down(void) {
     oce_device_close(device);
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 TestSuite(launch, .init = set_up, .fini = tear_down);

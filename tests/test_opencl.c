@@ -6,7 +6,7 @@
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include "device/internal.h"
 #include "support/device.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -161,17 +161,17 @@ static void expect_nothing_left(void) {
 static char *folder;
 
 static void set_up(void) {
-    folder = folder_create();
-    folder_write_text(folder, "common.cl.h", "");
-    folder_write_text(folder, "add.cl",
-                      "__kernel void add(__global float *x, ulong at, float y) { x[at] += y; }\n");
+    folder = scratch_create();
+    scratch_write_text(folder, "common.cl.h", "");
+    scratch_write_text(folder, "add.cl",
+                       "__kernel void add(__global float *x, ulong at, float y) { x[at] += y; }\n");
     setenv("OCELLI_KERNELS", folder, 1);
-    setenv("OCELLI_CACHE", folder_path(folder, "cache"), 1);
+    setenv("OCELLI_CACHE", scratch_path(folder, "cache"), 1);
     setenv("OCELLI_CACHE_FORCE", "1", 1);
 }
 
 static void tear_down(void) {
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 TestSuite(opencl, .init = set_up, .fini = tear_down);
@@ -250,7 +250,7 @@ Test(opencl, every_object_is_released_whichever_call_fails) {
 Test(opencl, failed_build_leaves_nothing) {
     oce_device *device = test_open_device();
     oce_kernel *kernel = NULL;
-    folder_write_text(folder, "wrong.cl", "__kernel void f() { oops; }\n");
+    scratch_write_text(folder, "wrong.cl", "__kernel void f() { oops; }\n");
     for (int i = 0; i < 3; i++)
         cr_expect(oce_kernel_get(device, "wrong.cl", "f", NULL, &kernel) == OCE_ERROR_BUILD);
     cr_expect(oce_kernel_get(device, "add.cl", "g", NULL, &kernel) == OCE_ERROR_NOT_FOUND);

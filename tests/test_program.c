@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "device/internal.h"
 #include "support/device.h"
-#include "support/folder.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -21,9 +21,9 @@ static char *folder;
 
 /* A device, and a folder of kernels that holds a copy of common.cl.h. */
 static void set_up(void) {
-    folder = folder_create();
-    char *common = folder_read("cl", "common.cl.h", NULL);
-    folder_write_text(folder, "common.cl.h", common);
+    folder = scratch_create();
+    char *common = scratch_read("cl", "common.cl.h", NULL);
+    scratch_write_text(folder, "common.cl.h", common);
     free(common);
     setenv("OCELLI_KERNELS", folder, 1);
     setenv("OCELLI_CACHE", "off", 1);
@@ -32,7 +32,7 @@ static void set_up(void) {
 
 static void tear_down(void) {
     oce_device_close(device);
-    folder_remove(folder);
+    scratch_remove(folder);
 }
 
 TestSuite(program, .init = set_up, .fini = tear_down);
@@ -71,7 +71,7 @@ static const char give[] = "#ifndef VALUE\n#define VALUE 5\n#endif\n"
                            "KERNEL void give(__global int *out) { out[0] = VALUE; }\n";
 
 Test(program, defines_reach_the_kernel) {
-    folder_write_text(folder, "give.cl", give);
+    scratch_write_text(folder, "give.cl", give);
     oce_defines defines = {0};
     oce_define(&defines, "VALUE", -42);
     cr_expect(run_give("give.cl", NULL) == 5);
@@ -79,7 +79,7 @@ Test(program, defines_reach_the_kernel) {
 }
 
 Test(program, is_built_once_for_each_set_of_defines) {
-    folder_write_text(folder, "give.cl", give);
+    scratch_write_text(folder, "give.cl", give);
     oce_kernel *kernels[4];
     oce_defines defines[2] = {{{0}, 0, false}, {{0}, 0, false}};
     oce_define(&defines[0], "VALUE", 1);
@@ -91,14 +91,14 @@ Test(program, is_built_once_for_each_set_of_defines) {
 }
 
 Test(program, device_is_described_to_the_kernel) {
-    folder_write_text(folder, "give.cl",
-                      "KERNEL void give(__global int *out) { out[0] = OCE_CPU * 100 + VW; }\n");
+    scratch_write_text(folder, "give.cl",
+                       "KERNEL void give(__global int *out) { out[0] = OCE_CPU * 100 + VW; }\n");
     const oce_limits *limits = oce_device_limits(device);
     cr_expect(run_give("give.cl", NULL) == (limits->is_cpu ? 100 : 0) + limits->vector_width);
 }
 
 Test(program, defines_that_do_not_fit_are_an_error) {
-    folder_write_text(folder, "give.cl", give);
+    scratch_write_text(folder, "give.cl", give);
     oce_defines defines = {0};
     oce_kernel *kernel = NULL;
     char name[32];
@@ -113,7 +113,7 @@ Test(program, defines_that_do_not_fit_are_an_error) {
 }
 
 Test(program, build_message_has_file_line_options_device_and_error) {
-    folder_write_text(folder, "wrong.cl", "#warning nothing\n\n\nKERNEL void f() { oops; }\n");
+    scratch_write_text(folder, "wrong.cl", "#warning nothing\n\n\nKERNEL void f() { oops; }\n");
     oce_kernel *kernel = NULL;
     oce_defines defines = {0};
     oce_define(&defines, "TILE", 4);
@@ -128,15 +128,15 @@ Test(program, build_message_has_file_line_options_device_and_error) {
 }
 
 Test(program, failed_build_can_be_tried_again) {
-    folder_write_text(folder, "give.cl", "KERNEL void give(__global int *out) { oops; }\n");
+    scratch_write_text(folder, "give.cl", "KERNEL void give(__global int *out) { oops; }\n");
     oce_kernel *kernel = NULL;
     cr_expect(oce_kernel_get(device, "give.cl", "give", NULL, &kernel) == OCE_ERROR_BUILD);
-    folder_write_text(folder, "give.cl", give);
+    scratch_write_text(folder, "give.cl", give);
     cr_expect(run_give("give.cl", NULL) == 5);
 }
 
 Test(program, unknown_file_and_kernel) {
-    folder_write_text(folder, "give.cl", give);
+    scratch_write_text(folder, "give.cl", give);
     oce_kernel *kernel = NULL;
     EXPECT_ERROR(oce_kernel_get(device, "none.cl", "give", NULL, &kernel), OCE_ERROR_NOT_FOUND,
                  "none.cl", "OCELLI_KERNELS");

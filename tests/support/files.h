@@ -1,4 +1,5 @@
-/* A folder of temporary files for one test. Failures end the test. */
+/* A folder of temporary files that a test has from its start to its end (see scratch.h). Failures
+ * end the test. */
 #ifndef TESTS_SUPPORT_FILES_H
 #define TESTS_SUPPORT_FILES_H
 
@@ -6,14 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TEST_PATH_BYTES = 4096 };
-
 /* Makes the test's folder, below $TMPDIR or /tmp. */
 void test_files_begin(void);
 /* Removes the folder with all that is in it. */
 void test_files_end(void);
 
-/* The path of `name` in the test's folder; valid for the next seven calls. */
+/* The path of `name` in the test's folder; valid for the next eleven calls. */
 const char *test_path(const char *name);
 /* Makes a folder (and those above it) in the test's folder. */
 void test_make_folder(const char *name);

@@ -33,11 +33,24 @@ void scratch_remove(char *folder) {
 }
 
 const char *scratch_path(const char *folder, const char *name) {
-    static char paths[8][1024];
+    static char paths[12][SCRATCH_PATH_BYTES];
     static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    char *path = paths[next++ % 12];
+    const int length = snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    cr_assert(length > 0 && (size_t)length < sizeof paths[0]);
     return path;
+}
+
+void scratch_write(const char *folder, const char *name, const void *data, size_t size) {
+    file_store(scratch_path(folder, name), data, size);
+}
+
+void scratch_write_text(const char *folder, const char *name, const char *text) {
+    scratch_write(folder, name, text, strlen(text));
+}
+
+void *scratch_read(const char *folder, const char *name, size_t *size) {
+    return file_load(scratch_path(folder, name), size);
 }
 
 size_t scratch_count(const char *folder, const char *part) {

@@ -6,12 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { SCRATCH_PATH_BYTES = 4096 };
+
 /* A new empty folder in $TMPDIR or /tmp; freed by scratch_remove(). */
 char *scratch_create(void);
 /* Removes a folder with everything in it. */
 void scratch_remove(char *folder);
-/* "folder/name"; one of eight strings that are used in turn. */
+/* "folder/name"; one of twelve strings that are used in turn. */
 const char *scratch_path(const char *folder, const char *name);
+/* Writes a file into a folder; reads one, as file_load(). */
+void scratch_write(const char *folder, const char *name, const void *data, size_t size);
+void scratch_write_text(const char *folder, const char *name, const char *text);
+void *scratch_read(const char *folder, const char *name, size_t *size);
 /* Names in a folder, those that contain `part` only (NULL: all). */
 size_t scratch_count(const char *folder, const char *part);
 
