@@ -143,7 +143,7 @@ static oce_status build_sources(const oce_device *device, const char *const *sou
                                                        (const char **)sources, NULL, &code);
         status = code == CL_SUCCESS ? build(device, program, file, options, result)
                                     : oce_opencl_fail(code, "creating program %s", file);
-        if (status == OCE_OK)
+        if (status == OCE_OK && key.size > 0) /* asking for a binary costs PoCL a second build */
             store_binary(*result, &key);
     }
     oce_bytes_finish(&binary);
