@@ -1,4 +1,4 @@
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE
 #include "base/file.h"
 
 #include "base/path.h"
@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,7 +263,9 @@ Test(file, remove_link_and_rename) {
 
 Test(file, folder_is_created_once_and_one_level) {
     const char *path = scratch_path(folder, "new");
+    fault_arm(FAULT_NONE, 0, folder);
     cr_expect_eq(oce_folder_create(path), OCE_OK);
+    cr_expect_eq(fault_disarm(), 2, "mkdir, and fsync of the folder it is in");
     cr_expect_eq(oce_folder_create(path), OCE_OK);
     cr_expect_eq(oce_folder_create(""), OCE_OK);
     cr_expect_eq(oce_folder_create(scratch_path(folder, "x/y")), OCE_ERROR_NOT_FOUND);
@@ -340,6 +343,31 @@ Test(file, a_lock_ends_with_its_process) {
     oce_lock_release(lock);
     close(ready[0]);
     close(ready[1]);
+}
+
+/* Stands before the C library's: removes a file, once, between its being opened and locked, as a
+ * holder does that lets go of it at that moment. */
+static const char *vanishing;
+
+int flock(int descriptor, int operation);
+int flock(int descriptor, int operation) {
+    int (*next)(int, int);
+    void *address = dlsym(RTLD_NEXT, "flock");
+    memcpy(&next, &address, sizeof next);
+    if (vanishing)
+        unlink(vanishing);
+    vanishing = NULL;
+    return next(descriptor, operation);
+}
+
+Test(file, a_lock_is_on_the_file_of_its_name) {
+    const char *path = scratch_path(folder, "lock");
+    oce_lock *lock, *other;
+    vanishing = path;
+    cr_assert_eq(oce_lock_acquire(path, &lock), OCE_OK);
+    cr_expect(file_is_there(path));
+    cr_expect_eq(oce_lock_acquire(path, &other), OCE_ERROR_BUSY);
+    oce_lock_release(lock);
 }
 
 Test(file, a_lock_in_no_folder) {

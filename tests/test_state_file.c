@@ -117,6 +117,13 @@ Test(state_file, relative_and_absolute_paths) {
     vectors_close(file);
 }
 
+Test(state_file, an_absolute_folder_stores_paths_as_given) {
+    cr_assert_eq(oce_checkpoint_state_write(folder, "./a/m-1", NULL, 0), OCE_OK);
+    expect_state_text(scratch_path(folder, "checkpoint"),
+                      "model_checkpoint_path: \"./a/m-1\"\n"
+                      "all_model_checkpoint_paths: \"./a/m-1\"\n");
+}
+
 Test(state_file, special_characters_are_escaped_and_read_back) {
     enter();
     const char *name = "a\"b\\c'd\te\xc3\xad\n?";
