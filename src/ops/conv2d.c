@@ -119,7 +119,7 @@ static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
 
 /* ---- Choosing families --------------------------------------------------------------------- */
 
-/* The families that AUTO may use, best first. */
+/* The families that AUTO may use, best first. Winograd rounds worse: it must be asked for. */
 static int candidates(const oce_limits *limits, const oce_conv2d_method *list[2]) {
     int count = 0;
     if (limits->is_cpu)
@@ -129,7 +129,8 @@ static int candidates(const oce_limits *limits, const oce_conv2d_method *list[2]
 }
 
 static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
-    static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct};
+    static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct,
+                                                       &oce_conv2d_winograd};
     for (int i = 0; i < OCE_COUNT(methods); i++)
         if (methods[i]->family == family)
             return methods[i];

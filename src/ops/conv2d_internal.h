@@ -47,7 +47,7 @@ typedef struct oce_conv2d_method {
                       const oce_conv2d_operands *operands, oce_buffer *workspace);
 } oce_conv2d_method;
 
-extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct;
+extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd;
 
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 

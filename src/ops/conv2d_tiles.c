@@ -45,13 +45,16 @@ static int tile_rows(int vector, int vectors, int64_t rows) {
     return best;
 }
 
-static oce_status get_part(oce_device *device, const char *kernel, int vector, int64_t rows,
-                           oce_conv2d_part *part) {
-    part->rows = tile_rows(vector, part->vectors, rows);
-    oce_defines defines = {0};
-    oce_define(&defines, "TILE_ROWS", part->rows);
-    oce_define(&defines, "TILE_VECTORS", part->vectors);
-    return oce_kernel_get(device, file, kernel, &defines, &part->kernel);
+/* Vectors of a tile's row, at most: with fewer, loading them takes longer than multiplying. */
+static int most_vectors(int vector) {
+    return vector == 16 ? 4 : 2;
+}
+
+static oce_status get_part(oce_device *device, const char *source, const char *kernel,
+                           oce_defines *defines, oce_conv2d_part *part) {
+    oce_define(defines, "TILE_ROWS", part->rows);
+    oce_define(defines, "TILE_VECTORS", part->vectors);
+    return oce_kernel_get(device, source, kernel, defines, &part->kernel);
 }
 
 oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
@@ -60,7 +63,7 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     *tiles = (oce_conv2d_tiles){.vector = vector, .channels = channels};
     if (channels == 0)
         return OCE_OK;
-    const int64_t most = vector == 16 ? 4 : 2; /* vectors of a tile's row */
+    const int64_t most = most_vectors(vector);
     const int64_t all = oce_ceil_div(channels, vector);
     const int64_t blocks = oce_ceil_div(all, most), vectors = oce_ceil_div(all, blocks);
     const int64_t last = all - (blocks - 1) * vectors; /* vectors of the last block */
@@ -74,9 +77,29 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     if (!is_even)
         tiles->parts[tiles->count++] = (oce_conv2d_part){
             .first = full * vectors * vector, .blocks = 1, .vectors = (int)last, .lanes = lanes};
-    for (int i = 0; i < tiles->count; i++)
-        OCE_TRY(get_part(device, kernel, vector, rows, &tiles->parts[i]));
+    for (int i = 0; i < tiles->count; i++) {
+        oce_conv2d_part *part = &tiles->parts[i];
+        oce_defines defines = {0};
+        part->rows = tile_rows(vector, part->vectors, rows);
+        OCE_TRY(get_part(device, file, kernel, &defines, part));
+    }
     return OCE_OK;
+}
+
+oce_status oce_conv2d_blocks_get(oce_device *device, const char *source, const char *kernel,
+                                 oce_defines *defines, int64_t channels, oce_conv2d_tiles *tiles) {
+    const int vector = oce_device_limits(device)->vector_width;
+    const int64_t all = channels / vector;
+    int vectors = most_vectors(vector);
+    while (all % vectors != 0)
+        vectors--;
+    *tiles =
+        (oce_conv2d_tiles){.vector = vector, .channels = channels, .padded = channels, .count = 1};
+    tiles->parts[0] = (oce_conv2d_part){.blocks = all / vectors,
+                                        .vectors = vectors,
+                                        .lanes = vector,
+                                        .rows = tile_rows(vector, vectors, INT32_MAX)};
+    return get_part(device, source, kernel, defines, &tiles->parts[0]);
 }
 
 oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,

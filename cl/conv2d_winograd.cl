@@ -1,0 +1,408 @@
+/*
+ * Winograd convolution for CPUs: windows of r x r, stride 1. Tiles of TILE x TILE outputs are
+ * computed from ALPHA x ALPHA inputs, ALPHA = TILE + r - 1, with ALPHA^2 multiplications for each
+ * pair of channels where the direct sum takes TILE^2 r^2:
+ *
+ *   forward          Y tile = A^T [(G F G^T) . (B^T X B)] A          . is element by element
+ *   filter gradient  dF     = G^T [sum over tiles of (B^T X B) . (A dY A^T)] G
+ *
+ * Element by element over all tiles and channels is a product of matrices for each of the ALPHA^2
+ * positions, and there the time goes. The transforms are evaluations of polynomials at the points
+ * 0, p and -p for PAIRS values of p, and infinity, in this order; a polynomial's even and odd half
+ * serve p and -p together.
+ *
+ * A work-item is a group of its own. It takes a chunk of tiles through all steps, so that what is
+ * between them (its scratch memory) stays in the cache. Tiles count through all images; those that
+ * hang over an image's edge read zeros and store what is inside. Tensors are [image, row, column,
+ * channel] with strides in elements: _image, _down and _right. Channel counts are multiples of VW.
+ */
+
+/* Inputs of a tile along an axis: 4, 6 or 8. */
+#ifndef ALPHA
+#define ALPHA 6
+#endif
+
+/* Outputs of a tile along an axis. */
+#ifndef TILE
+#define TILE 4
+#endif
+
+/* The register tile: see conv2d_direct.cl. */
+#ifndef TILE_ROWS
+#define TILE_ROWS 4
+#endif
+#ifndef TILE_VECTORS
+#define TILE_VECTORS 2
+#endif
+
+#define WINDOW (ALPHA - TILE + 1)
+#define POSITIONS (ALPHA * ALPHA)
+#define PAIRS ((ALPHA - 2) / 2)
+#define TILE_WIDTH (TILE_VECTORS * VW)
+
+/*
+ * The points p, chosen for small rounding errors. With y = x^2: ALL is the product of all (y - p^2)
+ * and OTHERS that of all but one's own, lowest power first, without the leading 1; SCALE is 1 /
+ * (the derivative of x * ALL) at 0 and at each p.
+ */
+#if ALPHA == 4
+#define POINTS {1.0f}
+#define ALL {-1.0f}
+#define OTHERS {{0.0f}}
+#define SCALE {-1.0f, 1 / 2.0f}
+#elif ALPHA == 6
+#define POINTS {0.625f, 1.5f}
+#define ALL {0.87890625f, -2.640625f}
+#define OTHERS {{-2.25f}, {-0.390625f}}
+#define SCALE {1 / 0.87890625f, -1 / 1.45263671875f, 1 / 8.3671875f}
+#else
+#define POINTS {1.0f, 2.0f, 0.5f}
+#define ALL {-1.0f, 5.25f, -5.25f}
+#define OTHERS {{1.0f, -4.25f}, {0.25f, -1.25f}, {4.0f, -5.0f}}
+#define SCALE {-1.0f, -1 / 4.5f, 1 / 90.0f, 1 / 1.40625f}
+#endif
+
+/* out = B^T x. */
+static inline void transform_input(const floatv x[ALPHA], floatv out[ALPHA]) {
+    const float point[] = POINTS, all[] = ALL, others[PAIRS][PAIRS > 1 ? PAIRS - 1 : 1] = OTHERS;
+    floatv zero = x[ALPHA - 2], infinity = x[ALPHA - 1];
+    UNROLL for (int i = 0; i < PAIRS; i++) {
+        zero = FMA((floatv)(all[i]), x[2 * i], zero);
+        infinity = FMA((floatv)(all[i]), x[2 * i + 1], infinity);
+    }
+    out[0] = zero;
+    out[ALPHA - 1] = infinity;
+    UNROLL for (int k = 0; k < PAIRS; k++) {
+        floatv even = x[ALPHA - 2], odd = x[ALPHA - 3];
+        UNROLL for (int i = 0; i < PAIRS - 1; i++) {
+            even = FMA((floatv)(others[k][i]), x[2 * i + 2], even);
+            odd = FMA((floatv)(others[k][i]), x[2 * i + 1], odd);
+        }
+        out[2 * k + 1] = FMA((floatv)(point[k]), odd, even);
+        out[2 * k + 2] = FMA((floatv)(-point[k]), odd, even);
+    }
+}
+
+/* out = the polynomial with the n coefficients x, lowest first, at all points: A x if n is TILE,
+ * and G x without its scale if n is WINDOW. */
+static inline void evaluate(const floatv *x, const int n, floatv out[ALPHA]) {
+    const float point[] = POINTS;
+    out[0] = x[0];
+    out[ALPHA - 1] = x[n - 1];
+    UNROLL for (int k = 0; k < PAIRS; k++) {
+        floatv even = x[0], odd = (floatv)(point[k]) * x[1];
+        float power = point[k];
+        UNROLL for (int i = 2; i < n; i++) {
+            power *= point[k];
+            if (i % 2 == 0)
+                even = FMA((floatv)(power), x[i], even);
+            else
+                odd = FMA((floatv)(power), x[i], odd);
+        }
+        out[2 * k + 1] = even + odd;
+        out[2 * k + 2] = even - odd;
+    }
+}
+
+/* The transpose of evaluate(): n values from ALPHA. A^T x if n is TILE. */
+static inline void interpolate(const floatv x[ALPHA], const int n, floatv *out) {
+    const float point[] = POINTS;
+    floatv sum[PAIRS], difference[PAIRS];
+    float power[PAIRS];
+    UNROLL for (int k = 0; k < PAIRS; k++) {
+        sum[k] = x[2 * k + 1] + x[2 * k + 2];
+        difference[k] = x[2 * k + 1] - x[2 * k + 2];
+        power[k] = 1;
+    }
+    UNROLL for (int i = 0; i < n; i++) {
+        floatv value = i == 0 ? x[0] : i == n - 1 ? x[ALPHA - 1] : (floatv)(0);
+        UNROLL for (int k = 0; k < PAIRS; k++) {
+            value = FMA((floatv)(power[k]), i % 2 == 0 ? sum[k] : difference[k], value);
+            power[k] *= point[k];
+        }
+        out[i] = value;
+    }
+}
+
+/* The scale of G for element i of ALPHA. */
+static inline float scale(const int i) {
+    const float scales[] = SCALE;
+    return i == ALPHA - 1 ? 1 : scales[(i + 1) / 2];
+}
+
+/* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count. */
+static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS], __global const float *a,
+                            const int a_row, const int a_step, __global const float *b,
+                            const int b_step, const int count) {
+    for (int t = 0; t < count; t++) {
+        floatv shared[TILE_VECTORS];
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] = vloadv(v, b);
+        UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+            const floatv factor = (floatv)(a[m * a_row]);
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
+                FMA(factor, shared[v], sums[m][v]);
+        }
+        a += a_step;
+        b += b_step;
+    }
+}
+
+/* B^T X B of VW channels of the tile whose first input is (row, column) of an image; what lies
+ * outside the image is 0. Position p goes to out[p * out_position]. */
+static inline void load_inputs(__global const float *image, const long down, const long right,
+                               const int rows, const int columns, const int row, const int column,
+                               __global float *out, const int out_position) {
+    floatv partway[POSITIONS]; /* B^T X */
+    for (int j = 0; j < ALPHA; j++) {
+        floatv x[ALPHA], transformed[ALPHA];
+        const bool inside = column + j >= 0 && column + j < columns;
+        __global const float *from = image + row * down + (column + j) * right;
+        UNROLL for (int i = 0; i < ALPHA; i++) x[i] =
+            inside && row + i >= 0 && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
+        transform_input(x, transformed);
+        UNROLL for (int i = 0; i < ALPHA; i++) partway[i * ALPHA + j] = transformed[i];
+    }
+    for (int i = 0; i < ALPHA; i++) {
+        floatv transformed[ALPHA];
+        transform_input(partway + i * ALPHA, transformed);
+        UNROLL for (int j = 0; j < ALPHA; j++)
+            vstorev(transformed[j], 0, out + (i * ALPHA + j) * out_position);
+    }
+}
+
+/* The same for A dY A^T of a tile of TILE x TILE outputs. */
+static inline void load_outputs(__global const float *image, const long down, const long right,
+                                const int rows, const int columns, const int row, const int column,
+                                __global float *out, const int out_position) {
+    floatv partway[ALPHA * TILE]; /* A dY */
+    for (int j = 0; j < TILE; j++) {
+        floatv y[TILE], transformed[ALPHA];
+        const bool inside = column + j < columns;
+        __global const float *from = image + row * down + (column + j) * right;
+        UNROLL for (int i = 0; i < TILE; i++) y[i] =
+            inside && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
+        evaluate(y, TILE, transformed);
+        UNROLL for (int i = 0; i < ALPHA; i++) partway[i * TILE + j] = transformed[i];
+    }
+    for (int i = 0; i < ALPHA; i++) {
+        floatv transformed[ALPHA];
+        evaluate(partway + i * TILE, TILE, transformed);
+        UNROLL for (int j = 0; j < ALPHA; j++)
+            vstorev(transformed[j], 0, out + (i * ALPHA + j) * out_position);
+    }
+}
+
+/* act(A^T M A + bias) of VW channels of a tile, whose position p is at in[p * in_position], stored
+ * to (row, column) on of an image as far as it is inside. */
+static inline void store_outputs(__global const float *in, const int in_position,
+                                 const floatv bias, const int relu, __global float *image,
+                                 const long down, const long right, const int rows,
+                                 const int columns, const int row, const int column) {
+    floatv partway[TILE * ALPHA]; /* A^T M */
+    for (int j = 0; j < ALPHA; j++) {
+        floatv x[ALPHA], transformed[TILE];
+        UNROLL for (int i = 0; i < ALPHA; i++) x[i] =
+            vloadv(0, in + (i * ALPHA + j) * in_position);
+        interpolate(x, TILE, transformed);
+        UNROLL for (int i = 0; i < TILE; i++) partway[i * ALPHA + j] = transformed[i];
+    }
+    for (int i = 0; i < TILE && row + i < rows; i++) {
+        floatv y[TILE];
+        interpolate(partway + i * ALPHA, TILE, y);
+        __global float *to = image + (row + i) * down + column * right;
+        UNROLL for (int j = 0; j < TILE; j++) {
+            const floatv sum = y[j] + bias;
+            if (column + j < columns)
+                vstorev(relu ? select(sum, (floatv)(0), sum <= 0) : sum, 0, to + j * right);
+        }
+    }
+}
+
+/*
+ * The transformed filter G F G^T: out[block][position][input channel][TILE_WIDTH]. Tap t of input
+ * channel c and of a block of output channels is at
+ * filter[t * tap_step + c * channel_step + block * block_step]. Items (input channel, block).
+ */
+KERNEL void winograd_filter(IN(filter), const long tap_step, const long channel_step,
+                            const long block_step, OUT(transformed), const int channels) {
+    const int c = get_global_id(0), block = get_global_id(1);
+    __global const float *from = AT(filter) + c * channel_step + block * block_step;
+    __global float *to =
+        AT(transformed) + ((long)block * POSITIONS * channels + c) * TILE_WIDTH;
+    for (int v = 0; v < TILE_VECTORS; v++) {
+        floatv partway[ALPHA * WINDOW]; /* G F */
+        for (int s = 0; s < WINDOW; s++) {
+            floatv f[WINDOW], column[ALPHA];
+            UNROLL for (int r = 0; r < WINDOW; r++) f[r] =
+                vloadv(v, from + (r * WINDOW + s) * tap_step);
+            evaluate(f, WINDOW, column);
+            UNROLL for (int i = 0; i < ALPHA; i++) partway[i * WINDOW + s] = column[i];
+        }
+        for (int i = 0; i < ALPHA; i++) {
+            floatv row[ALPHA];
+            evaluate(partway + i * WINDOW, WINDOW, row);
+            UNROLL for (int j = 0; j < ALPHA; j++)
+                vstorev(row[j] * (scale(i) * scale(j)), v,
+                        to + (long)(i * ALPHA + j) * channels * TILE_WIDTH);
+        }
+    }
+}
+
+/*
+ * y = act(conv(x) + bias). A group takes chunks of chunk_tiles tiles (a multiple of TILE_ROWS) of
+ * the `tiles` tiles of all images, get_num_groups() apart, through all `blocks` blocks of output
+ * channels. Its scratch memory, scratch_group floats, holds the transformed inputs
+ * [position][tile][channel] and the products of one block [position][tile][TILE_WIDTH], with gaps
+ * between positions so that they do not all fall on the same sets of the cache.
+ */
+KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const long x_right,
+                             IN(filter), IN(bias), OUT(y), const long y_image, const long y_down,
+                             const long y_right, INOUT(scratch), const long scratch_group,
+                             const int rows, const int columns, const int top, const int left,
+                             const int channels, const int output_rows, const int output_columns,
+                             const int tile_rows, const int tile_columns, const long tiles,
+                             const int chunk_tiles, const int blocks, const int relu) {
+    const int in_position = chunk_tiles * channels + 16;
+    const int product_position = chunk_tiles * TILE_WIDTH + 16;
+    __global float *in = AT(scratch) + get_group_id(0) * scratch_group;
+    __global float *product = in + POSITIONS * in_position;
+    const long step = get_num_groups(0) * (long)chunk_tiles;
+    for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
+        const int count = (int)min((long)chunk_tiles, tiles - first);
+        for (int t = 0; t < count; t++) {
+            const int column = (int)((first + t) % tile_columns);
+            const int row = (int)((first + t) / tile_columns % tile_rows);
+            const long image = (first + t) / tile_columns / tile_rows;
+            for (int c = 0; c < channels; c += VW)
+                load_inputs(AT(x) + image * x_image + c, x_down, x_right, rows, columns,
+                            row * TILE - top, column * TILE - left, in + t * channels + c,
+                            in_position);
+        }
+        for (int block = 0; block < blocks; block++) {
+            __global const float *panel =
+                AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH;
+            for (int p = 0; p < POSITIONS; p++) {
+                for (int t = 0; t < count; t += TILE_ROWS) { /* surplus rows are never stored */
+                    floatv sums[TILE_ROWS][TILE_VECTORS];
+                    UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                        UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+                    multiply(sums, in + p * in_position + t * channels, channels, 1,
+                             panel + (long)p * channels * TILE_WIDTH, TILE_WIDTH, channels);
+                    __global float *to = product + p * product_position + t * TILE_WIDTH;
+                    UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                            vstorev(sums[m][v], v, to + m * TILE_WIDTH);
+                }
+            }
+            for (int t = 0; t < count; t++) {
+                const int column = (int)((first + t) % tile_columns);
+                const int row = (int)((first + t) / tile_columns % tile_rows);
+                const long image = (first + t) / tile_columns / tile_rows;
+                for (int v = 0; v < TILE_VECTORS; v++) {
+                    const int k = block * TILE_WIDTH + v * VW;
+                    store_outputs(product + t * TILE_WIDTH + v * VW, product_position,
+                                  bias_base ? vloadv(0, AT(bias) + k) : (floatv)(0), relu,
+                                  AT(y) + image * y_image + k, y_down, y_right, output_rows,
+                                  output_columns, row * TILE, column * TILE);
+                }
+            }
+        }
+    }
+}
+
+/*
+ * Partial sums of the filter gradient, transformed:
+ * partials[split][block][part][position][channel of the part][TILE_WIDTH]. A group computes them
+ * for a block of output channels (dimension 0), a part of part_channels input channels (dimension
+ * 1; a multiple of VW) and an equal share of the tiles (dimension 2: splits), in
+ * chunks as above. Scratch memory holds the transformed X and dY of a chunk.
+ */
+KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, const long x_right,
+                                 IN(dy), const long dy_image, const long dy_down,
+                                 const long dy_right, OUT(partials), INOUT(scratch),
+                                 const long scratch_group, const int rows, const int columns,
+                                 const int top, const int left, const int part_channels,
+                                 const int output_rows, const int output_columns,
+                                 const int tile_rows, const int tile_columns, const long tiles,
+                                 const int chunk_tiles) {
+    const int block = get_group_id(0), part = get_group_id(1), split = get_group_id(2);
+    const int splits = get_num_groups(2);
+    const long group = ((long)split * get_num_groups(0) + block) * get_num_groups(1) + part;
+    const int in_position = chunk_tiles * part_channels + 16;
+    const int out_position = chunk_tiles * TILE_WIDTH + 16;
+    __global float *in = AT(scratch) + group * scratch_group;
+    __global float *out = in + POSITIONS * in_position;
+    __global float *sums_of_group = AT(partials) + group * POSITIONS * part_channels * TILE_WIDTH;
+    const long end = tiles * (split + 1) / splits;
+    bool is_first = true;
+    for (long first = tiles * split / splits; first < end; first += chunk_tiles) {
+        const int count = (int)min((long)chunk_tiles, end - first);
+        for (int t = 0; t < count; t++) {
+            const int column = (int)((first + t) % tile_columns);
+            const int row = (int)((first + t) / tile_columns % tile_rows);
+            const long image = (first + t) / tile_columns / tile_rows;
+            for (int c = 0; c < part_channels; c += VW)
+                load_inputs(AT(x) + image * x_image + part * part_channels + c, x_down, x_right,
+                            rows, columns, row * TILE - top, column * TILE - left,
+                            in + t * part_channels + c, in_position);
+            for (int v = 0; v < TILE_VECTORS; v++)
+                load_outputs(AT(dy) + image * dy_image + block * TILE_WIDTH + v * VW, dy_down,
+                             dy_right, output_rows, output_columns, row * TILE, column * TILE,
+                             out + t * TILE_WIDTH + v * VW, out_position);
+        }
+        for (int p = 0; p < POSITIONS; p++)
+            for (int c = 0; c < part_channels; c += TILE_ROWS) {
+                floatv sums[TILE_ROWS][TILE_VECTORS];
+                UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+                multiply(sums, in + p * in_position + c, 1, part_channels, out + p * out_position,
+                         TILE_WIDTH, count);
+                __global float *to =
+                    sums_of_group + ((long)p * part_channels + c) * TILE_WIDTH;
+                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                    if (c + m >= part_channels)
+                        continue; /* a surplus row: it read what lies behind */
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                        vstorev(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to + m * TILE_WIDTH),
+                                v, to + m * TILE_WIDTH);
+                }
+            }
+        is_first = false;
+    }
+}
+
+/* dF = G^T (sum over splits of the partial sums) G: items (input channel, block of output
+ * channels). `parts` parts of part_channels input channels; `filters` output channels. */
+KERNEL void winograd_filter_sum(IN(partials), OUT(dfilter), const int part_channels,
+                                const int parts, const int filters, const int splits) {
+    const int c = get_global_id(0), block = get_global_id(1);
+    const int part = c / part_channels, blocks = filters / TILE_WIDTH;
+    const long position_step = (long)part_channels * TILE_WIDTH;
+    const long split_step = position_step * POSITIONS * blocks * parts;
+    __global const float *from = AT(partials) +
+                                 ((long)block * parts + part) * POSITIONS * position_step +
+                                 (long)(c % part_channels) * TILE_WIDTH;
+    __global float *to = AT(dfilter) + (long)c * filters + block * TILE_WIDTH;
+    const long tap_step = (long)part_channels * parts * filters;
+    for (int v = 0; v < TILE_VECTORS; v++) {
+        floatv partway[WINDOW * ALPHA]; /* G^T of the sum */
+        for (int j = 0; j < ALPHA; j++) {
+            floatv x[ALPHA], column[WINDOW];
+            UNROLL for (int i = 0; i < ALPHA; i++) {
+                __global const float *position = from + (i * ALPHA + j) * position_step;
+                floatv sum = vloadv(v, position);
+                for (int split = 1; split < splits; split++)
+                    sum += vloadv(v, position + split * split_step);
+                x[i] = sum * (scale(i) * scale(j));
+            }
+            interpolate(x, WINDOW, column);
+            UNROLL for (int r = 0; r < WINDOW; r++) partway[r * ALPHA + j] = column[r];
+        }
+        for (int r = 0; r < WINDOW; r++) {
+            floatv row[WINDOW];
+            interpolate(partway + r * ALPHA, WINDOW, row);
+            UNROLL for (int s = 0; s < WINDOW; s++)
+                vstorev(row[s], v, to + (r * WINDOW + s) * tap_step);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+/* The Winograd family: 3x3 and 5x5 windows of stride 1 (cl/conv2d_winograd.cl). */
+#include "ops/conv2d_tiles.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    GAP = 16, /* floats between positions in scratch memory, as the kernels have it */
+    SCRATCH_FLOATS = 160 << 10, /* of a group, about: a large part of an L2 cache */
+    GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
+    SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
+    GRADIENT_TILES = 32, /* of a chunk of the filter gradient; part of the result */
+    PART_CHANNELS = 64   /* input channels of a group of the filter gradient, at most */
+};
+
+static const char file[] = "conv2d_winograd.cl";
+
+/* A pass as the kernels see it: the input gradient is a forward pass from dY to dX. */
+typedef struct winograd_state {
+    oce_pass pass;
+    oce_conv2d_layout layout;
+    oce_conv2d_tiles blocks; /* one part: blocks of output channels of equal width */
+    oce_kernel *filter, *sum;
+    int64_t alpha, tile;         /* inputs and outputs of a tile along an axis */
+    int64_t channels, filters;   /* from, to */
+    int64_t input[2], output[2]; /* rows and columns */
+    int64_t before[2];           /* padding; may be negative */
+    int64_t grid[2], tiles;      /* tiles of an image, of all images */
+    int64_t chunk;               /* tiles that a group takes through all steps at a time */
+    int64_t groups;              /* with scratch memory of their own */
+    int64_t splits, parts;       /* filter gradient: of the tiles, of the input channels */
+} winograd_state;
+
+/* Where a run's parts of the workspace start, in floats. */
+typedef struct winograd_space {
+    oce_conv2d_space space;
+    size_t panels; /* input gradient: the filter, rearranged */
+    size_t filter; /* transformed; or the filter gradient's partial sums */
+    size_t scratch;
+} winograd_space;
+
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
+                   char *reason, size_t reason_bytes) {
+    (void)pass;
+    const oce_window_geometry *g = &shape->window;
+    const int vector = limits->vector_width;
+    if (g->size[0] != g->size[1] || (g->size[0] != 3 && g->size[0] != 5))
+        snprintf(reason, reason_bytes, "the window is %lld x %lld, not 3 x 3 or 5 x 5",
+                 (long long)g->size[0], (long long)g->size[1]);
+    else if (g->stride[0] != 1 || g->stride[1] != 1 || g->dilation[0] != 1 || g->dilation[1] != 1)
+        snprintf(reason, reason_bytes, "strides %lld, %lld and dilations %lld, %lld are not all 1",
+                 (long long)g->stride[0], (long long)g->stride[1], (long long)g->dilation[0],
+                 (long long)g->dilation[1]);
+    else if (shape->channels % vector != 0 || shape->filters % vector != 0)
+        snprintf(reason, reason_bytes,
+                 "%lld channels and %lld filters are not both multiples of %d, the device's vector",
+                 (long long)shape->channels, (long long)shape->filters, vector);
+    else
+        return true;
+    return false;
+}
+
+/* ---- Planning ------------------------------------------------------------------------------ */
+
+static int64_t tile_count(const int64_t output[2], int64_t tile) {
+    return oce_ceil_div(output[0], tile) * oce_ceil_div(output[1], tile);
+}
+
+/* The forward pass's extents, or those of the forward pass that the input gradient is. */
+static void set_extents(const oce_conv2d_shape *shape, winograd_state *state) {
+    const oce_window_geometry *g = &shape->window;
+    const bool is_back = state->pass == OCE_PASS_INPUT_GRAD;
+    state->channels = is_back ? shape->filters : shape->channels;
+    state->filters = is_back ? shape->channels : shape->filters;
+    for (int axis = 0; axis < 2; axis++) {
+        state->input[axis] = is_back ? g->output[axis] : g->input[axis];
+        state->output[axis] = is_back ? g->input[axis] : g->output[axis];
+        state->before[axis] = is_back ? g->size[axis] - 1 - g->before[axis] : g->before[axis];
+    }
+    /* Multiplications of an image: tiles * alpha^2 */
+    const int64_t r = g->size[0];
+    const int64_t large = tile_count(state->output, 4) * (r + 3) * (r + 3);
+    const int64_t small = tile_count(state->output, 2) * (r + 1) * (r + 1);
+    state->tile = small < large ? 2 : 4;
+    state->alpha = state->tile + r - 1;
+    state->grid[0] = oce_ceil_div(state->output[0], state->tile);
+    state->grid[1] = oce_ceil_div(state->output[1], state->tile);
+    state->tiles = shape->batch * state->grid[0] * state->grid[1];
+}
+
+/* The largest divisor of `count` that is at most `most`. */
+static int64_t divisor_up_to(int64_t count, int64_t most) {
+    for (int64_t d = min64(count, most); d > 1; d--)
+        if (count % d == 0)
+            return d;
+    return 1;
+}
+
+static int64_t block_width(const winograd_state *state) {
+    return state->blocks.parts[0].vectors * state->blocks.vector;
+}
+
+/* How many partial sums: a power of two, and a function of the shape alone, so that every device
+ * adds in the same order. */
+static int64_t split_count(const winograd_state *state) {
+    const int64_t groups =
+        oce_ceil_div(state->channels, PART_CHANNELS) * oce_ceil_div(state->filters, PART_CHANNELS);
+    int64_t splits = 1;
+    while (2 * splits * groups <= GROUPS && 2 * splits * SPLIT_TILES <= state->tiles)
+        splits *= 2;
+    return splits;
+}
+
+static void set_chunks(const oce_limits *limits, winograd_state *state) {
+    const int64_t rows = state->blocks.parts[0].rows, width = block_width(state);
+    const int64_t positions = state->alpha * state->alpha;
+    if (state->pass == OCE_PASS_FILTER_GRAD) {
+        const int64_t vectors = state->channels / state->blocks.vector;
+        state->parts = vectors / divisor_up_to(vectors, PART_CHANNELS / state->blocks.vector);
+        state->chunk = GRADIENT_TILES;
+        state->splits = split_count(state);
+        state->groups = state->splits * state->parts * state->blocks.parts[0].blocks;
+        return;
+    }
+    const int64_t fit = SCRATCH_FLOATS / (positions * (state->channels + width));
+    const int64_t fair = oce_ceil_div(state->tiles, 2 * limits->compute_units);
+    state->chunk = oce_ceil_div(max64(min64(fit, fair), 1), rows) * rows;
+    state->groups =
+        min64(oce_ceil_div(state->tiles, state->chunk), max64(limits->compute_units, 8));
+}
+
+static oce_status get_kernels(oce_device *device, winograd_state *state) {
+    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    oce_defines defines = {0};
+    oce_define(&defines, "ALPHA", state->alpha);
+    oce_define(&defines, "TILE", state->tile);
+    OCE_TRY(oce_conv2d_blocks_get(device, file,
+                                  is_filter ? "winograd_filter_grad" : "winograd_forward", &defines,
+                                  state->filters, &state->blocks));
+    if (is_filter)
+        return oce_kernel_get(device, file, "winograd_filter_sum", &defines, &state->sum);
+    return oce_kernel_get(device, file, "winograd_filter", &defines, &state->filter);
+}
+
+static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                          void **result) {
+    winograd_state *state = calloc(1, sizeof *state);
+    OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
+    *result = state;
+    state->pass = pass;
+    OCE_TRY(oce_conv2d_layout_get(device, &state->layout));
+    if (shape->channels == 0 || shape->filters == 0)
+        return OCE_OK; /* dF is empty */
+    set_extents(shape, state);
+    OCE_TRY(get_kernels(device, state));
+    set_chunks(oce_device_limits(device), state);
+    return OCE_OK;
+}
+
+/* ---- Workspace ----------------------------------------------------------------------------- */
+
+/* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
+static int64_t scratch_group(const winograd_state *state) {
+    const int64_t channels =
+        state->pass == OCE_PASS_FILTER_GRAD ? state->channels / state->parts : state->channels;
+    const int64_t position = state->chunk * (channels + block_width(state)) + 2 * GAP;
+    return (int64_t)oce_size_round_up((size_t)(state->alpha * state->alpha * position), GAP);
+}
+
+static size_t take_product(oce_conv2d_space *space, const int64_t *extents, int count) {
+    size_t floats = 0;
+    if (!oce_size_product(extents, count, &floats))
+        space->overflow = true;
+    return oce_conv2d_take(space, floats);
+}
+
+static winograd_space place(const winograd_state *state) {
+    const int64_t window = state->alpha - state->tile + 1;
+    winograd_space at = {{0, false}, 0, 0, 0};
+    if (state->channels == 0 || state->filters == 0)
+        return at;
+    if (state->pass == OCE_PASS_INPUT_GRAD) {
+        const int64_t panels[] = {window, window, state->channels, state->filters};
+        at.panels = take_product(&at.space, panels, 4);
+    }
+    const int64_t transformed[] = {state->pass == OCE_PASS_FILTER_GRAD ? state->splits : 1,
+                                   state->alpha, state->alpha, state->channels, state->filters};
+    at.filter = take_product(&at.space, transformed, 5);
+    const int64_t scratch[] = {state->groups, scratch_group(state)};
+    at.scratch = take_product(&at.space, scratch, 2);
+    return at;
+}
+
+static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opaque,
+                                  bool x_in_place, size_t *bytes) {
+    (void)shape, (void)x_in_place;
+    const winograd_space at = place(opaque);
+    return oce_conv2d_space_bytes(&at.space, bytes);
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+/* Transforms the filter, or, for the input gradient, the filter with its taps reversed and its
+ * channels exchanged. */
+static oce_status transform_filter(const winograd_state *state, const oce_tensor *filter,
+                                   oce_buffer *workspace, const winograd_space *at) {
+    const int64_t window = state->alpha - state->tile + 1, width = block_width(state);
+    int64_t tap = state->channels * state->filters, channel = state->filters, block = width;
+    oce_arg source = oce_arg_tensor(filter);
+    if (state->pass == OCE_PASS_INPUT_GRAD) {
+        const oce_conv2d_taps taps = {{0, 0}, {1, 1}, {window, window}};
+        OCE_TRY(oce_conv2d_pack_transposed(&state->layout, &state->blocks, filter, &taps, workspace,
+                                           at->panels));
+        source = oce_arg_part(workspace, at->panels);
+        tap = state->channels * width;
+        channel = width;
+        block = window * window * tap;
+    }
+    const oce_arg args[] = {source,
+                            oce_arg_long(tap),
+                            oce_arg_long(channel),
+                            oce_arg_long(block),
+                            oce_arg_part(workspace, at->filter),
+                            oce_arg_int(state->channels)};
+    return oce_launch(state->filter,
+                      oce_range_groups(state->channels, state->blocks.parts[0].blocks, 1), args,
+                      OCE_COUNT(args));
+}
+
+#define STRIDES(tensor)                                                                            \
+    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
+        oce_arg_long((tensor)->stride[2])
+
+static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_state *state,
+                              const oce_conv2d_operands *o, oce_buffer *workspace) {
+    const winograd_space at = place(state);
+    const bool is_forward = state->pass == OCE_PASS_FORWARD;
+    const oce_tensor *from = is_forward ? o->x : o->y, *to = is_forward ? o->y : o->x;
+    OCE_TRY(transform_filter(state, o->filter, workspace, &at));
+    const oce_arg args[] = {oce_arg_tensor(from),
+                            STRIDES(from),
+                            oce_arg_part(workspace, at.filter),
+                            oce_arg_tensor(o->bias),
+                            oce_arg_tensor(to),
+                            STRIDES(to),
+                            oce_arg_part(workspace, at.scratch),
+                            oce_arg_long(scratch_group(state)),
+                            oce_arg_int(state->input[0]),
+                            oce_arg_int(state->input[1]),
+                            oce_arg_int(state->before[0]),
+                            oce_arg_int(state->before[1]),
+                            oce_arg_int(state->channels),
+                            oce_arg_int(state->output[0]),
+                            oce_arg_int(state->output[1]),
+                            oce_arg_int(state->grid[0]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_long(state->tiles),
+                            oce_arg_int(state->chunk),
+                            oce_arg_int(state->blocks.parts[0].blocks),
+                            oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU)};
+    return oce_launch(state->blocks.parts[0].kernel, oce_range_groups(state->groups, 1, 1), args,
+                      OCE_COUNT(args));
+}
+
+static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_operands *o,
+                                  oce_buffer *workspace) {
+    const winograd_space at = place(state);
+    const int64_t part_channels = state->channels / state->parts;
+    const int64_t blocks = state->blocks.parts[0].blocks;
+    const oce_arg args[] = {oce_arg_tensor(o->x),
+                            STRIDES(o->x),
+                            oce_arg_tensor(o->y),
+                            STRIDES(o->y),
+                            oce_arg_part(workspace, at.filter),
+                            oce_arg_part(workspace, at.scratch),
+                            oce_arg_long(scratch_group(state)),
+                            oce_arg_int(state->input[0]),
+                            oce_arg_int(state->input[1]),
+                            oce_arg_int(state->before[0]),
+                            oce_arg_int(state->before[1]),
+                            oce_arg_int(part_channels),
+                            oce_arg_int(state->output[0]),
+                            oce_arg_int(state->output[1]),
+                            oce_arg_int(state->grid[0]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_long(state->tiles),
+                            oce_arg_int(state->chunk)};
+    OCE_TRY(oce_launch(state->blocks.parts[0].kernel,
+                       oce_range_groups(blocks, state->parts, state->splits), args,
+                       OCE_COUNT(args)));
+    const oce_arg sum_args[] = {oce_arg_part(workspace, at.filter), oce_arg_tensor(o->filter),
+                                oce_arg_int(part_channels),         oce_arg_int(state->parts),
+                                oce_arg_int(state->filters),        oce_arg_int(state->splits)};
+    return oce_launch(state->sum, oce_range_groups(state->channels, blocks, 1), sum_args,
+                      OCE_COUNT(sum_args));
+}
+
+static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
+                      const oce_conv2d_operands *operands, oce_buffer *workspace) {
+    const winograd_state *state = opaque;
+    if (state->pass == OCE_PASS_FILTER_GRAD)
+        return run_filter_grad(state, operands, workspace);
+    return run_forward(shape, state, operands, workspace);
+}
+
+const oce_conv2d_method oce_conv2d_winograd = {
+    .family = OCE_CONV2D_WINOGRAD,
+    .serves = serves,
+    .prepare = prepare,
+    .workspace = workspace_bytes,
+    .run = run,
+};

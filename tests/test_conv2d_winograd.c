@@ -1,0 +1,154 @@
+/* The Winograd family of the convolution: its tiles, edges, blocks and partial sums. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
+#include "support/compare.h"
+#include "support/conv2d.h"
+#include "support/device.h"
+
+#include "device/device.h"
+
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the family is held to: it rounds worse than the direct sum. */
+static const double of_largest = 2e-5;
+
+static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k,
+                                int64_t window) {
+    return (oce_conv2d_desc){.batch = n,
+                             .height = h,
+                             .width = w,
+                             .channels = c,
+                             .filters = k,
+                             .window = {.size = {window, window}, .padding = OCE_PADDING_SAME},
+                             .activation = OCE_ACTIVATION_RELU,
+                             .family = OCE_CONV2D_WINOGRAD};
+}
+
+static void check_passes(oce_device *device, const oce_conv2d_desc *desc,
+                         const conv2d_placing *placing, uint64_t seed) {
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
+        conv2d_check(device, desc, (oce_pass)pass, placing, seed, of_largest);
+}
+
+/* Images of every size up to two tiles and a bit, so that tiles hang over the edge by every amount;
+ * all paddings; halos or none. */
+static void check_sizes(const char *vector_width, int64_t window) {
+    if (vector_width != NULL)
+        setenv("OCELLI_VECTOR_WIDTH", vector_width, 1);
+    oce_device *device = test_open_device();
+    const int64_t vector = oce_device_limits(device)->vector_width;
+    const conv2d_placing with_halos = {.x_halo = {1, 2, 3, 1}, .y_halo = {2, 1, 1, 2}, .before = 3};
+    for (int64_t size = 1; size <= (test_is_small() ? 3 : 10); size++) {
+        oce_conv2d_desc d = describe(1 + size % 3, size, 11 - size, vector * (1 + size % 4),
+                                     vector * (1 + size % 5), window);
+        if (test_is_small())
+            d.width = 4, d.channels = d.filters = vector;
+        d.window.padding = (oce_padding)(size % 3);
+        if (d.window.padding == OCE_PADDING_VALID)
+            d.height += window, d.width += window;
+        for (int axis = 0; axis < 2; axis++) {
+            d.window.before[axis] = (size + axis) % 7; /* also more than the window needs */
+            d.window.after[axis] = window - 1;
+        }
+        check_passes(device, &d, size % 2 == 0 ? &with_halos : NULL, (uint64_t)size);
+    }
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, computes_3x3_windows) {
+    check_sizes(NULL, 3);
+}
+
+Test(conv2d_winograd, computes_5x5_windows) {
+    check_sizes(NULL, 5);
+}
+
+Test(conv2d_winograd, computes_in_vectors_of_8) {
+    check_sizes("8", 3);
+    check_sizes("8", 5);
+}
+
+Test(conv2d_winograd, computes_in_vectors_of_4) {
+    check_sizes("4", 3);
+    check_sizes("4", 5);
+}
+
+/* More than one chunk, partial sum and block of channels. */
+Test(conv2d_winograd, splits_many_tiles_and_channels) {
+    oce_device *device = test_open_device();
+    const int64_t vector = oce_device_limits(device)->vector_width;
+    const oce_conv2d_desc many =
+        test_is_small() ? describe(3, 3, 35, vector, vector, 3) : describe(9, 27, 29, 32, 16, 3);
+    const oce_conv2d_desc wide = test_is_small() ? describe(1, 4, 4, 3 * vector, 5 * vector, 5)
+                                                 : describe(2, 6, 7, 192, 144, 5);
+    check_passes(device, &many, NULL, 1);
+    check_passes(device, &wide, NULL, 2);
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, agrees_with_the_test_vectors_that_it_serves) {
+    oce_device *device = test_open_device();
+    conv2d_check_vectors(device, OCE_CONV2D_WINOGRAD);
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, computes_nothing_of_nothing) {
+    oce_device *device = test_open_device();
+    const int64_t vector = oce_device_limits(device)->vector_width;
+    const oce_conv2d_desc no_batch = describe(0, 6, 5, vector, vector, 3);
+    check_passes(device, &no_batch, NULL, 1);
+    oce_conv2d_desc no_output = describe(1, 4, 5, vector, vector, 5);
+    no_output.window.padding = OCE_PADDING_VALID;
+    check_passes(device, &no_output, NULL, 1);
+    oce_conv2d_desc no_input = describe(1, 0, 3, vector, vector, 3);
+    no_input.window.padding = OCE_PADDING_EXPLICIT;
+    no_input.window.before[0] = no_input.window.after[0] = 2;
+    check_passes(device, &no_input, NULL, 1);
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, repeats_bit_by_bit) {
+    oce_device *device = test_open_device();
+    const int64_t vector = oce_device_limits(device)->vector_width;
+    const oce_conv2d_desc d = test_is_small() ? describe(1, 5, 6, vector, vector, 3)
+                                              : describe(30, 15, 14, 3 * vector, 2 * vector, 5);
+    const conv2d_data data = conv2d_random(&d, 8);
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2) {
+        int64_t s[4];
+        conv2d_result_shape(&d, (oce_pass)pass, s);
+        float *first = conv2d_run(device, &d, (oce_pass)pass, &data, NULL);
+        float *again = conv2d_run(device, &d, (oce_pass)pass, &data, NULL);
+        expect_bytes(again, first, (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *first, "%s",
+                     conv2d_describe(&d, (oce_pass)pass));
+        free(first);
+        free(again);
+    }
+    conv2d_free_data(&data);
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, says_what_it_does_not_serve) {
+    oce_device *device = test_open_device();
+    const int64_t vector = oce_device_limits(device)->vector_width;
+    oce_conv2d_desc descs[] = {
+        describe(1, 8, 8, vector, vector, 4), describe(1, 8, 8, vector, vector, 3),
+        describe(1, 8, 8, vector, vector, 3), describe(1, 8, 8, vector, vector, 3),
+        describe(1, 8, 8, 3, vector, 3),      describe(1, 8, 8, vector, vector + 1, 3)};
+    descs[1].window.size[1] = 5;
+    descs[2].window.stride[1] = 2;
+    descs[3].window.dilation[0] = 2;
+    const char *const reasons[] = {"window is 4 x 4", "window is 3 x 5", "strides 1, 2",
+                                   "dilations 2, 1",  "3 channels",      "filters are not both"};
+    for (int i = 0; i < OCE_COUNT(descs); i++) {
+        oce_conv2d_plan *plan = NULL;
+        cr_expect_eq(oce_conv2d_plan_create(device, &descs[i], OCE_PASS_FORWARD, &plan),
+                     OCE_ERROR_UNSUPPORTED);
+        cr_expect(strstr(oce_last_error(), reasons[i]) != NULL, "\"%s\" lacks \"%s\"",
+                  oce_last_error(), reasons[i]);
+        cr_expect_null(plan);
+    }
+    oce_device_close(device);
+}
