@@ -34,8 +34,9 @@ typedef struct oce_model_options {
     float input_scale; /**< a pixel byte becomes float(byte) * input_scale */
     bool augment;      /**< training steps flip and shift the images at random (oce_augment) */
     uint64_t seed;     /**< of initial weights, dropout and augmentation */
-    oce_conv2d_family conv2d_family; /**< AUTO, or forced */
-    oce_gemm_family gemm_family;     /**< AUTO, or forced */
+    oce_conv2d_family conv2d_family; /**< AUTO, or one for all layers that it can serve; the
+                                          others are left to AUTO. So: */
+    oce_gemm_family gemm_family;
 } oce_model_options;
 
 typedef struct oce_model oce_model;

@@ -35,11 +35,11 @@ extern const char *const cli_gemm_families[];
          CLI_CHOICE(record, field.conv),                                                           \
          .choices = cli_conv_families,                                                             \
          .initial = "auto",                                                                        \
-         .help = "algorithm of all convolutions"},                                                 \
+         .help = "algorithm of all convolutions that it can compute; the rest is left to auto"},   \
     {                                                                                              \
-        "gemm", NULL, CLI_CHOICE(record, field.gemm), .choices = cli_gemm_families,                \
-                                                      .initial = "auto",                           \
-                                                      .help = "algorithm of all matrix products"   \
+        "gemm", NULL, CLI_CHOICE(record, field.gemm),                                              \
+            .choices = cli_gemm_families, .initial = "auto",                                       \
+            .help = "algorithm of all matrix products, in the same way"                            \
     }
 
 typedef struct cli_train_values {

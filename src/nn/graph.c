@@ -47,22 +47,40 @@ static oce_status add_variable(oce_graph *graph, const oce_layer *layer, bool is
     return OCE_OK;
 }
 
+/* A family that cannot serve this layer leaves it to the library's choice. */
+static oce_status create_conv(const oce_graph *graph, oce_conv2d_desc *desc, unsigned passes,
+                              oce_node *node) {
+    const oce_status status = oce_conv2d_plan_create(graph->device, desc, passes, &node->conv);
+    if (status != OCE_ERROR_UNSUPPORTED || desc->family == OCE_CONV2D_AUTO)
+        return status;
+    desc->family = OCE_CONV2D_AUTO;
+    return oce_conv2d_plan_create(graph->device, desc, passes, &node->conv);
+}
+
+static oce_status create_gemm(const oce_graph *graph, oce_gemm_desc desc, oce_gemm_plan **plan) {
+    const oce_status status = oce_gemm_plan_create(graph->device, &desc, plan);
+    if (status != OCE_ERROR_UNSUPPORTED || desc.family == OCE_GEMM_AUTO)
+        return status;
+    desc.family = OCE_GEMM_AUTO;
+    return oce_gemm_plan_create(graph->device, &desc, plan);
+}
+
 static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_options *options) {
     const oce_layer *layer = node->layer;
-    const oce_conv2d_desc desc = {.batch = graph->batch,
-                                  .height = node->input[0],
-                                  .width = node->input[1],
-                                  .channels = node->input[2],
-                                  .filters = layer->units,
-                                  .window = layer->window,
-                                  .activation = layer->activation,
-                                  .family = options->conv2d_family};
+    oce_conv2d_desc desc = {.batch = graph->batch,
+                            .height = node->input[0],
+                            .width = node->input[1],
+                            .channels = node->input[2],
+                            .filters = layer->units,
+                            .window = layer->window,
+                            .activation = layer->activation,
+                            .family = options->conv2d_family};
     unsigned passes = OCE_PASS_FORWARD;
     if (graph->training)
         passes |= OCE_PASS_FILTER_GRAD;
     if (node->needs_input_grad)
         passes |= OCE_PASS_INPUT_GRAD;
-    OCE_TRY(oce_conv2d_plan_create(graph->device, &desc, passes, &node->conv));
+    OCE_TRY(create_conv(graph, &desc, passes, node));
     const oce_window_geometry *geometry = oce_conv2d_plan_geometry(node->conv);
     node->output[0] = geometry->output[0];
     node->output[1] = geometry->output[1];
@@ -111,11 +129,11 @@ static oce_status plan_dense(oce_graph *graph, oce_node *node, const oce_model_o
         .m = batch, .n = in, .k = out, .transpose_b = true, .family = options->gemm_family};
     const oce_gemm_desc filter_grad = {
         .m = in, .n = out, .k = batch, .transpose_a = true, .family = options->gemm_family};
-    OCE_TRY(oce_gemm_plan_create(graph->device, &forward, &node->gemm_forward));
+    OCE_TRY(create_gemm(graph, forward, &node->gemm_forward));
     if (node->needs_input_grad)
-        OCE_TRY(oce_gemm_plan_create(graph->device, &input_grad, &node->gemm_input_grad));
+        OCE_TRY(create_gemm(graph, input_grad, &node->gemm_input_grad));
     if (graph->training)
-        OCE_TRY(oce_gemm_plan_create(graph->device, &filter_grad, &node->gemm_filter_grad));
+        OCE_TRY(create_gemm(graph, filter_grad, &node->gemm_filter_grad));
     return OCE_OK;
 }
 
