@@ -131,6 +131,9 @@ OCE_API int64_t oce_dataset_channels(const oce_dataset *dataset); /**< 1: grey, 
 OCE_API int64_t oce_dataset_classes(const oce_dataset *dataset);  /**< 1..256 */
 /** The name of class `index`; NULL if there is no such class. Lives as long as the data set. */
 OCE_API const char *oce_dataset_class_name(const oce_dataset *dataset, int64_t index);
+/** The name of a class of "mnist" ("0".."9") or "cifar10" ("airplane".."truck"); NULL for another
+ * set or class. */
+OCE_API const char *oce_class_name(const char *set, int64_t index);
 /** uint8 [count, height, width, channels], row-major. Lives as long as the data set. */
 OCE_API const uint8_t *oce_dataset_images(const oce_dataset *dataset);
 /** uint8 [count], each below oce_dataset_classes(). Lives as long as the data set. */

@@ -9,6 +9,7 @@
 #include <ocelli/device.h>
 #include <ocelli/elementwise.h>
 #include <ocelli/gemm.h>
+#include <ocelli/image.h>
 #include <ocelli/model.h>
 #include <ocelli/model_file.h>
 #include <ocelli/network.h>

@@ -256,6 +256,16 @@ const char *oce_dataset_class_name(const oce_dataset *dataset, int64_t index) {
     return dataset->storage->class_names[index];
 }
 
+const char *oce_class_name(const char *set, int64_t index) {
+    static const char *const digits[OCE_DIGIT_CLASSES] = {"0", "1", "2", "3", "4",
+                                                          "5", "6", "7", "8", "9"};
+    if (strcmp(set, "mnist") == 0 && index >= 0 && index < OCE_DIGIT_CLASSES)
+        return digits[index];
+    if (strcmp(set, "cifar10") == 0 && index >= 0 && index < OCE_CIFAR_CLASSES)
+        return oce_cifar10_names[index];
+    return NULL;
+}
+
 const uint8_t *oce_dataset_images(const oce_dataset *dataset) {
     return dataset->storage->images + (size_t)dataset->first * dataset->storage->image_bytes;
 }
