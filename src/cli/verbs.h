@@ -5,7 +5,12 @@
 #include "cli/options.h"
 
 extern const cli_verb cli_verb_devices;
+extern const cli_verb cli_verb_eval;
+extern const cli_verb cli_verb_export;
+extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_info;
+extern const cli_verb cli_verb_inspect;
+extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_train;
 
 #endif
