@@ -184,7 +184,7 @@ Test(optimizer, one_step_agrees_with_the_reference) {
     oce_device_close(device);
 }
 
-/* A product and a sum in one rounding would give 2^-24 here, two roundings give 0. */
+/* A product and a sum in one rounding would give -2^-46 here, two roundings give 0. */
 Test(optimizer, never_contracts_to_a_fused_multiply_add) {
     const oce_optimizer_desc desc = oce_optimizer_defaults(OCE_OPTIMIZER_SGD, 0);
     const float rate = 1 + FLT_EPSILON, gradient[5] = {rate, rate, rate, rate, rate};

@@ -6,6 +6,7 @@
 #include "support/device.h"
 #include "support/gradient.h"
 #include "support/halo.h"
+#include "support/pool.h"
 #include "support/vectors.h"
 
 #include <ocelli/pool.h>
@@ -19,66 +20,6 @@
 
 static const compare_limit exactly = {0, 0, 0};
 static const compare_limit rounding = {.of_largest = 1e-6};
-
-/* A description, planned, with its tensors. */
-typedef struct pool_run {
-    oce_device *device;
-    oce_pool_desc desc;
-    oce_pool_plan *plan;
-    oce_buffer *winners; /* NULL for the average */
-    oce_tensor x, y, dy, dx;
-    int64_t x_shape[4], y_shape[4];
-    size_t inputs, outputs;
-} pool_run;
-
-static pool_run run_open(oce_device *device, const oce_pool_desc *desc, const oce_halo *halo) {
-    pool_run r = {.device = device, .desc = *desc};
-    TEST_OK(oce_pool_plan_create(device, desc, &r.plan));
-    const oce_window_geometry *g = oce_pool_plan_geometry(r.plan);
-    const int64_t x[4] = {desc->batch, desc->height, desc->width, desc->channels};
-    const int64_t y[4] = {desc->batch, g->output[0], g->output[1], desc->channels};
-    memcpy(r.x_shape, x, sizeof x);
-    memcpy(r.y_shape, y, sizeof y);
-    r.inputs = test_product(x[0], x[1], x[2], x[3]);
-    r.outputs = test_product(y[0], y[1], y[2], y[3]);
-    r.x = test_tensor(device, x[0], x[1], x[2], x[3], halo, NULL);
-    r.y = test_tensor(device, y[0], y[1], y[2], y[3], halo, NULL);
-    r.dy = test_tensor(device, y[0], y[1], y[2], y[3], halo, NULL);
-    r.dx = test_tensor(device, x[0], x[1], x[2], x[3], halo, NULL);
-    if (desc->kind == OCE_POOL_MAX) {
-        cr_assert_eq(oce_pool_plan_winner_bytes(r.plan), r.outputs);
-        TEST_OK(oce_buffer_create(device, r.outputs, &r.winners));
-    } else {
-        cr_assert_eq(oce_pool_plan_winner_bytes(r.plan), 0);
-    }
-    return r;
-}
-
-static void run_close(pool_run *r) {
-    oce_tensor_release(&r->dx);
-    oce_tensor_release(&r->dy);
-    oce_tensor_release(&r->y);
-    oce_tensor_release(&r->x);
-    oce_buffer_destroy(r->winners);
-    oce_pool_plan_destroy(r->plan);
-}
-
-/* y = pool(x) on the device; free() it. */
-static float *run_forward(const pool_run *r, const float *x) {
-    TEST_OK(oce_tensor_write(&r->x, x));
-    TEST_OK(oce_pool_forward(r->plan, &r->x, &r->y, r->winners));
-    return test_download(&r->y);
-}
-
-/* dx of the last forward pass; free() it. */
-static float *run_grad(const pool_run *r, const float *dy, const oce_tensor *relu_output) {
-    float *garbage = test_random(r->inputs, 99);
-    TEST_OK(oce_tensor_write(&r->dx, garbage)); /* what is not written must show */
-    TEST_OK(oce_tensor_write(&r->dy, dy));
-    TEST_OK(oce_pool_grad(r->plan, &r->dy, r->winners, relu_output, &r->dx));
-    free(garbage);
-    return test_download(&r->dx);
-}
 
 static const char *describe(const oce_pool_desc *d) {
     static char text[200];
@@ -96,13 +37,13 @@ static void check_against_ref(oce_device *device, const oce_pool_desc *desc, con
                               const float *x, uint64_t seed) {
     const bool is_max = desc->kind == OCE_POOL_MAX;
     const compare_limit limit = is_max ? exactly : rounding;
-    pool_run r = run_open(device, desc, halo);
+    pool_run r = pool_run_open(device, desc, halo);
     float *expected_y = test_floats(r.outputs), *expected_dx = test_floats(r.inputs);
     uint8_t *expected = calloc(r.outputs + 1, 1), *winners = calloc(r.outputs + 1, 1);
     float *dy = test_random(r.outputs, seed + 1);
 
     cr_assert_eq(oce_ref_pool_forward(desc, x, expected_y, is_max ? expected : NULL), OCE_OK);
-    float *y = run_forward(&r, x);
+    float *y = pool_run_forward(&r, x);
     expect_floats(y, expected_y, r.outputs, r.y_shape, limit, "%s: y", describe(desc));
     test_expect_clear_halo(&r.y, describe(desc));
     if (is_max) {
@@ -111,7 +52,7 @@ static void check_against_ref(oce_device *device, const oce_pool_desc *desc, con
     }
 
     cr_assert_eq(oce_ref_pool_grad(desc, x, dy, expected_dx), OCE_OK);
-    float *dx = run_grad(&r, dy, NULL);
+    float *dx = pool_run_grad(&r, dy, NULL);
     expect_floats(dx, expected_dx, r.inputs, r.x_shape, rounding, "%s: dx", describe(desc));
     test_expect_clear_halo(&r.dx, describe(desc));
 
@@ -120,7 +61,7 @@ static void check_against_ref(oce_device *device, const oce_pool_desc *desc, con
         oce_ref_relu_grad(r.outputs, dy, y, masked);
         cr_assert_eq(oce_ref_pool_grad(desc, x, masked, expected_dx), OCE_OK);
         free(dx);
-        dx = run_grad(&r, dy, &r.y);
+        dx = pool_run_grad(&r, dy, &r.y);
         expect_floats(dx, expected_dx, r.inputs, r.x_shape, rounding, "%s: dx through a ReLU",
                       describe(desc));
         free(masked);
@@ -132,7 +73,7 @@ static void check_against_ref(oce_device *device, const oce_pool_desc *desc, con
     free(expected);
     free(expected_dx);
     free(expected_y);
-    run_close(&r);
+    pool_run_close(&r);
 }
 
 /* --- Test vectors --- */
@@ -156,22 +97,22 @@ static void check_argmax(const pool_run *r, const pool_vector *v) {
 }
 
 static void check_vector(oce_device *device, const pool_vector *v) {
-    pool_run r = run_open(device, &v->desc, NULL);
+    pool_run r = pool_run_open(device, &v->desc, NULL);
     cr_assert_eq(memcmp(r.y_shape, v->y_shape, sizeof r.y_shape), 0, "%s: output shape", v->name);
-    float *y = run_forward(&r, v->x.values);
+    float *y = pool_run_forward(&r, v->x.values);
     if (v->y.values)
         expect_floats(y, v->y.values, r.outputs, r.y_shape, vector_limit(v->tolerance), "%s",
                       v->name);
     if (v->argmax)
         check_argmax(&r, v);
     if (v->dx.values) {
-        float *dx = run_grad(&r, v->dy.values, NULL);
+        float *dx = pool_run_grad(&r, v->dy.values, NULL);
         expect_floats(dx, v->dx.values, r.inputs, r.x_shape, vector_limit(v->tolerance),
                       "%s, gradient", v->name);
         free(dx);
     }
     free(y);
-    run_close(&r);
+    pool_run_close(&r);
 }
 
 static void check_file(const char *name, size_t count) {
@@ -339,13 +280,13 @@ static void check_derivative(oce_pool_kind kind) {
                                 .width = 4,
                                 .channels = 3,
                                 .window = {.size = {3, 3}, .stride = {2, 2}}};
-    pool_run r = run_open(device, &desc, NULL);
+    pool_run r = pool_run_open(device, &desc, NULL);
     oce_random random;
     oce_random_init(&random, 15, OCE_RANDOM_TEST, 0);
     float *x = test_floats(r.inputs), *dy = test_eighths(&random, r.outputs);
     for (size_t i = 0; i < r.inputs; i++) /* no two are nearer than two steps */
         x[i] = (float)((i * 37) % r.inputs) / 4.0F;
-    float *y = run_forward(&r, x), *dx = run_grad(&r, dy, NULL);
+    float *y = pool_run_forward(&r, x), *dx = pool_run_grad(&r, dy, NULL);
     const moved_run moved = {&r, x};
     const gradient_loss loss = {forward_of_moved, &moved, dy, r.outputs};
     const compare_limit limit = kind == OCE_POOL_MAX ? exactly : (compare_limit){.absolute = 1e-4};
@@ -354,7 +295,7 @@ static void check_derivative(oce_pool_kind kind) {
     free(y);
     free(dy);
     free(x);
-    run_close(&r);
+    pool_run_close(&r);
     oce_device_close(device);
 }
 
@@ -374,11 +315,11 @@ Test(pool, repeats_bit_for_bit) {
                                 .width = 9,
                                 .channels = 16,
                                 .window = {.size = {3, 3}, .stride = {2, 2}}};
-    pool_run r = run_open(device, &desc, NULL);
+    pool_run r = pool_run_open(device, &desc, NULL);
     float *x = test_random(r.inputs, 16), *dy = test_random(r.outputs, 17);
-    float *y = run_forward(&r, x), *dx = run_grad(&r, dy, NULL);
+    float *y = pool_run_forward(&r, x), *dx = pool_run_grad(&r, dy, NULL);
     for (int repeat = 0; repeat < 3; repeat++) {
-        float *y2 = run_forward(&r, x), *dx2 = run_grad(&r, dy, NULL);
+        float *y2 = pool_run_forward(&r, x), *dx2 = pool_run_grad(&r, dy, NULL);
         expect_bytes(y2, y, r.outputs * sizeof *y, "y");
         expect_bytes(dx2, dx, r.inputs * sizeof *dx, "dx");
         free(dx2);
@@ -388,7 +329,7 @@ Test(pool, repeats_bit_for_bit) {
     free(y);
     free(dy);
     free(x);
-    run_close(&r);
+    pool_run_close(&r);
     oce_device_close(device);
 }
 
@@ -466,7 +407,7 @@ Test(pool, refuses_tensors_that_do_not_fit) {
                           .width = 6,
                           .channels = 2,
                           .window = {.size = {2, 2}, .stride = {2, 2}}};
-    pool_run r = run_open(device, &desc, NULL);
+    pool_run r = pool_run_open(device, &desc, NULL);
     oce_buffer *small = NULL;
     TEST_OK(oce_buffer_create(device, r.outputs - 1, &small));
     cr_expect_eq(oce_pool_forward(r.plan, &r.y, &r.y, r.winners), OCE_ERROR_SHAPE);
@@ -478,13 +419,13 @@ Test(pool, refuses_tensors_that_do_not_fit) {
     cr_expect_eq(oce_pool_grad(r.plan, &r.dy, small, NULL, &r.dx), OCE_ERROR_INVALID_ARGUMENT);
     cr_expect_eq(oce_pool_grad(r.plan, &r.dy, r.winners, &r.x, &r.dx), OCE_ERROR_SHAPE);
     cr_expect_eq(oce_pool_grad(r.plan, &r.dx, r.winners, NULL, &r.dx), OCE_ERROR_SHAPE);
-    run_close(&r);
+    pool_run_close(&r);
     desc.kind = OCE_POOL_AVERAGE;
-    r = run_open(device, &desc, NULL);
+    r = pool_run_open(device, &desc, NULL);
     cr_expect_eq(oce_pool_forward(r.plan, &r.x, &r.y, small), OCE_ERROR_INVALID_ARGUMENT);
     cr_expect_eq(oce_pool_grad(r.plan, &r.dy, small, NULL, &r.dx), OCE_ERROR_INVALID_ARGUMENT);
     cr_expect_eq(oce_pool_grad(r.plan, &r.dy, NULL, &r.y, &r.dx), OCE_ERROR_INVALID_ARGUMENT);
-    run_close(&r);
+    pool_run_close(&r);
     oce_buffer_destroy(small);
     oce_device_close(device);
 }

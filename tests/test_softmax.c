@@ -5,11 +5,13 @@
 #include "support/device.h"
 #include "support/gradient.h"
 #include "support/vectors.h"
+#include "support/xent.h"
 
 #include <ocelli/softmax.h>
 
 #include <criterion/criterion.h>
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,67 +174,6 @@ Test(softmax, xent_agrees_with_the_reference) {
     oce_device_close(device);
 }
 
-/* A call with class numbers, on host arrays. */
-typedef struct classes_run {
-    int64_t rows, classes;
-    const float *z;
-    const uint8_t *labels;
-    float upstream;
-    oce_xent_sums sums;   /* result */
-    float *dz;            /* result, free() it */
-    int32_t *predictions; /* result, free() it */
-} classes_run;
-
-enum { FIRST = 3 /* byte of the labels' buffer where they start */ };
-
-static void run_classes(oce_device *device, classes_run *run, bool in_place) {
-    const size_t rows = (size_t)run->rows;
-    oce_xent_sums all[3] = {{1, 1}, {2, 2}, {3, 3}};
-    oce_buffer *labels = NULL, *sums = NULL, *predictions = NULL;
-    TEST_OK(oce_buffer_create(device, FIRST + rows, &labels));
-    TEST_OK(oce_buffer_create(device, sizeof all, &sums));
-    TEST_OK(oce_buffer_create(device, rows * sizeof(int32_t), &predictions));
-    TEST_OK(oce_buffer_write(labels, FIRST, run->labels, rows));
-    TEST_OK(oce_buffer_write(sums, 0, all, sizeof all));
-    oce_tensor z = matrix_of(device, run->rows, run->classes, run->z);
-    oce_tensor dz = matrix_of(device, run->rows, run->classes, NULL);
-    TEST_OK(oce_softmax_xent_classes(device, &z, labels, FIRST, run->upstream, sums, 1,
-                                     in_place ? &z : &dz, predictions));
-    run->dz = test_download(in_place ? &z : &dz);
-    run->predictions = calloc(rows + 1, sizeof(int32_t));
-    TEST_OK(oce_buffer_read(predictions, 0, run->predictions, rows * sizeof(int32_t)));
-    TEST_OK(oce_buffer_read(sums, 0, all, sizeof all));
-    run->sums = all[1];
-    cr_expect(all[0].loss == 1 && all[0].correct == 1 && all[2].loss == 3 && all[2].correct == 3,
-              "other slots were written");
-    oce_tensor_release(&dz);
-    oce_tensor_release(&z);
-    oce_buffer_destroy(predictions);
-    oce_buffer_destroy(sums);
-    oce_buffer_destroy(labels);
-}
-
-static void check_classes(oce_device *device, classes_run *run, bool in_place) {
-    const size_t count = (size_t)(run->rows * run->classes), rows = (size_t)run->rows;
-    float *dz = test_floats(count);
-    int32_t *predictions = calloc(rows + 1, sizeof(int32_t));
-    oce_xent_sums sums;
-    oce_ref_softmax_xent_classes(run->rows, run->classes, run->z, run->labels, run->upstream, &sums,
-                                 dz, predictions);
-    run_classes(device, run, in_place);
-    const compare_limit loss = {.absolute = 1e-6, .relative = 2e-6};
-    expect_floats(&run->sums.loss, &sums.loss, 1, NULL, loss, "loss of %lld rows",
-                  (long long)run->rows);
-    cr_expect_eq(run->sums.correct, sums.correct, "correct: %d, expected %d", run->sums.correct,
-                 sums.correct);
-    expect_ints(run->predictions, predictions, rows, "predictions");
-    expect_floats(run->dz, dz, count, NULL, close, "gradient");
-    free(run->predictions);
-    free(run->dz);
-    free(predictions);
-    free(dz);
-}
-
 static uint8_t *random_labels(size_t rows, int64_t classes, uint64_t seed) {
     uint8_t *labels = calloc(rows + 1, 1);
     oce_random random;
@@ -249,12 +190,12 @@ Test(softmax, xent_with_classes_agrees_with_the_reference) {
             const int64_t rows = shapes[i][0], classes = shapes[i][1];
             float *z = logits_of((size_t)(rows * classes), 6, 4);
             uint8_t *labels = random_labels((size_t)rows, classes, 5);
-            classes_run run = {.rows = rows,
-                               .classes = classes,
-                               .z = z,
-                               .labels = labels,
-                               .upstream = 1.0F / 50.0F};
-            check_classes(device, &run, in_place != 0);
+            xent_run run = {.rows = rows,
+                            .classes = classes,
+                            .z = z,
+                            .labels = labels,
+                            .upstream = 1.0F / 50.0F};
+            xent_check(device, &run, in_place != 0);
             free(labels);
             free(z);
         }
@@ -266,8 +207,8 @@ Test(softmax, xent_of_an_evaluation_batch) {
     oce_device *device = test_open_device();
     float *z = logits_of((size_t)rows * 10, 3, 6);
     uint8_t *labels = random_labels((size_t)rows, 10, 7);
-    classes_run run = {.rows = rows, .classes = 10, .z = z, .labels = labels, .upstream = 1};
-    check_classes(device, &run, false);
+    xent_run run = {.rows = rows, .classes = 10, .z = z, .labels = labels, .upstream = 1};
+    xent_check(device, &run, false);
     /* Only the sums are wanted. */
     oce_tensor tensor = matrix_of(device, rows, 10, z);
     oce_buffer *buffer = NULL, *sums = NULL;
@@ -293,8 +234,8 @@ Test(softmax, losses_beyond_the_range_of_probabilities_stay_exact) {
     const float z[4] = {-150.0F, 0.0F, 1.0F, 300.5F};
     const uint8_t label = 0;
     oce_device *device = test_open_device();
-    classes_run run = {.rows = 1, .classes = 4, .z = z, .labels = &label, .upstream = 1};
-    check_classes(device, &run, false);
+    xent_run run = {.rows = 1, .classes = 4, .z = z, .labels = &label, .upstream = 1};
+    xent_check(device, &run, false);
     cr_expect_float_eq((double)run.sums.loss, 450.5, 1e-3);
     oce_device_close(device);
 }
@@ -309,8 +250,8 @@ Test(softmax, a_diverged_row_makes_the_loss_nonfinite) {
             z[at] = bad[kind];
             if (kind == 2)
                 z[at / 10 * 10 + labels[at / 10]] = -INFINITY;
-            classes_run run = {.rows = 7, .classes = 10, .z = z, .labels = labels, .upstream = 1};
-            run_classes(device, &run, false);
+            xent_run run = {.rows = 7, .classes = 10, .z = z, .labels = labels, .upstream = 1};
+            xent_run_on(device, &run, false);
             cr_expect(!isfinite(run.sums.loss), "%g at %lld: loss %g", (double)bad[kind],
                       (long long)at, (double)run.sums.loss);
             free(run.predictions);
@@ -324,27 +265,27 @@ Test(softmax, a_label_out_of_range_makes_the_loss_nan) {
     float *z = logits_of(30, 1, 9);
     const uint8_t labels[3] = {1, 10, 255};
     oce_device *device = test_open_device();
-    classes_run run = {.rows = 3, .classes = 10, .z = z, .labels = labels, .upstream = 1};
-    check_classes(device, &run, false);
+    xent_run run = {.rows = 3, .classes = 10, .z = z, .labels = labels, .upstream = 1};
+    xent_check(device, &run, false);
     cr_expect(isnan(run.sums.loss));
-    check_classes(device, &run, true);
+    xent_check(device, &run, true);
     free(z);
     oce_device_close(device);
 }
 
 Test(softmax, argmax_takes_the_first_of_equals_and_never_nan) {
-    static const float z[7][3] = {
-        {1, 2, 2},     {3, 3, 3},          {NAN, NAN, NAN},    {-INFINITY, -INFINITY, -INFINITY},
-        {NAN, -5, -4}, {0, INFINITY, NAN}, {-INFINITY, -1, -2}};
-    const int32_t expected[7] = {1, 0, 0, 0, 2, 1, 1};
-    int32_t got[7];
+    static const float z[8][3] = {
+        {1, 2, 2},     {3, 3, 3},          {NAN, NAN, NAN},     {-INFINITY, -INFINITY, -INFINITY},
+        {NAN, -5, -4}, {0, INFINITY, NAN}, {-INFINITY, -1, -2}, {-INFINITY, -FLT_MAX, -INFINITY}};
+    const int32_t expected[8] = {1, 0, 0, 0, 2, 1, 1, 0};
+    int32_t got[8];
     oce_device *device = test_open_device();
-    oce_tensor tensor = matrix_of(device, 7, 3, &z[0][0]);
+    oce_tensor tensor = matrix_of(device, 8, 3, &z[0][0]);
     oce_buffer *predictions = NULL;
     TEST_OK(oce_buffer_create(device, sizeof got, &predictions));
     TEST_OK(oce_argmax(device, &tensor, predictions));
     TEST_OK(oce_buffer_read(predictions, 0, got, sizeof got));
-    expect_ints(got, expected, 7, "predictions");
+    expect_ints(got, expected, 8, "predictions");
     oce_buffer_destroy(predictions);
     oce_tensor_release(&tensor);
     oce_device_close(device);

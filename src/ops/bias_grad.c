@@ -75,11 +75,11 @@ static oce_status get_kernels(oce_device *device, const problem *p, bool relu, b
     oce_define(&defines, "VEC", p->vector);
     if (!oce_device_limits(device)->is_cpu && p->vector == 4 && is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
-    OCE_TRY(oce_kernel_get(device, file, "bias_grad_total", &defines, total));
     oce_define(&defines, "SIDE", p->side);
     oce_define(&defines, "RELU", relu);
     oce_define(&defines, "STORE", store);
-    return oce_kernel_get(device, file, "bias_grad", &defines, partial);
+    OCE_TRY(oce_kernel_get(device, file, "bias_grad", &defines, partial));
+    return oce_kernel_get(device, file, "bias_grad_total", &defines, total);
 }
 
 oce_status oce_relu_bias_grad(oce_device *device, const oce_tensor *dy, const oce_tensor *y,
