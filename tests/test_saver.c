@@ -365,8 +365,7 @@ static void expect_can_go_on(const scenario *s) {
     save_well(saver, "m", s->step, 9);
     cr_expect_eq(latest_seed(), 9);
     save_well(saver, "m", 20, 20);
-    save_well(saver, "m", 21, 21);
-    cr_expect_eq(latest_seed(), 21);
+    cr_expect_eq(latest_seed(), 20);
     cr_expect_eq(scratch_count(folder, ".replaced"), 0, "a replaced checkpoint is left (%d)", seed);
     oce_saver_destroy(saver);
     oce_folder_lock_release(lock);
@@ -400,7 +399,6 @@ static void fail_at_each(fault_mode mode) {
             save_well(saver, "m", 10, 10);
             cr_expect_eq(latest_seed(), 10);
             oce_saver_destroy(saver);
-            expect_can_go_on(s);
             renew_folder();
         }
     }
