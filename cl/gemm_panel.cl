@@ -281,12 +281,15 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 }
 
 /* c = act(sum over splits of partial + bias). partial: [splits,m,n], added in the order of the
- * splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `rows` rows. */
+ * splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `columns` columns (a multiple of
+ * VW), blocks of `rows` rows. */
 KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n, const int splits,
-                        const int rows, const int has_bias, const int relu) {
-    const int row_begin = get_global_id(0) * rows, row_end = min(row_begin + rows, m);
+                        const int rows, const int columns, const int has_bias, const int relu) {
+    const int column_begin = get_global_id(0) * columns;
+    const int column_end = min(column_begin + columns, n);
+    const int row_begin = get_global_id(1) * rows, row_end = min(row_begin + rows, m);
     for (int row = row_begin; row < row_end; row++)
-        for (int column = 0; column < n; column += VW) {
+        for (int column = column_begin; column < column_end; column += VW) {
             const long place = (long)row * n + column;
             floatv sum = vloadv(0, AT(partial) + place);
             for (int split = 1; split < splits; split++)
@@ -295,12 +298,12 @@ KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n,
                 sum += vloadv(0, AT(bias) + column);
             if (relu)
                 sum = sum <= (floatv)(0.0f) ? (floatv)(0.0f) : sum;
-            if (column + VW <= n) {
+            if (column + VW <= column_end) {
                 vstorev(sum, 0, AT(c) + place);
             } else {
                 float part[VW];
                 vstorev(sum, 0, part);
-                for (int j = 0; column + j < n; j++)
+                for (int j = 0; column + j < column_end; j++)
                     AT(c)[place + j] = part[j];
             }
         }

@@ -72,6 +72,22 @@ Test(gemm, tensors_may_lie_anywhere) {
     oce_device_close(device);
 }
 
+/* A sum so long that it is taken in parts. */
+Test(gemm, long_sums) {
+    oce_device *device = test_open_device();
+    oce_gemm_family families[OCE_GEMM_FAMILIES];
+    const int count = families_of(device, families);
+    for (int f = 0; f < (test_is_small() ? 1 : count); f++) {
+        const oce_gemm_desc desc = {.m = 2,
+                                    .n = 3,
+                                    .k = test_is_small() ? 33001 : 70001,
+                                    .activation = OCE_ACTIVATION_RELU,
+                                    .family = families[f]};
+        gemm_check(device, &desc, true, NULL, 65);
+    }
+    oce_device_close(device);
+}
+
 /* NaN stays NaN, and -0 becomes 0, so that 1 / y is never -inf. */
 Test(gemm, relu_keeps_nan) {
     oce_device *device = test_open_device();

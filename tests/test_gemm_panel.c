@@ -7,24 +7,30 @@
 #include "support/gradient.h"
 
 #include "base/random.h"
+#include "device/internal.h"
 #include "ops/gemm_internal.h"
 
 #include <criterion/criterion.h>
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Opens the device with vectors of at most `width` floats (0: its own); skips on other devices than
- * CPUs. */
+ * CPUs. A simulator, which is no particular device, is taken for a CPU. */
 static oce_device *open_cpu(int width) {
     if (width != 0)
         setenv("OCELLI_VECTOR_WIDTH", width == 4 ? "4" : "8", 1);
     oce_device *device = test_open_device();
-    if (!oce_device_limits(device)->is_cpu) {
+    if (!device->limits.is_cpu && test_is_small()) {
+        device->limits.is_cpu = true;
+        device->limits.vector_width = width != 0 ? width : 16;
+    }
+    if (!device->limits.is_cpu) {
         oce_device_close(device);
         cr_skip_test("the device is not a CPU");
     }
-    cr_assert(width == 0 || oce_device_limits(device)->vector_width <= width);
+    cr_assert(width == 0 || device->limits.vector_width <= width);
     return device;
 }
 
@@ -76,10 +82,18 @@ Test(gemm_panel, every_number_of_rows_and_columns) {
     oce_device_close(device);
 }
 
+/* Many short K blocks, and strips of few rows. */
+Test(gemm_panel, little_local_memory) {
+    oce_device *device = open_cpu(0);
+    device->limits.local_bytes = 12000;
+    sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000);
+    oce_device_close(device);
+}
+
 /* A long sum and a small result: K is split, and gemm_reduce ends the product. */
 Test(gemm_panel, splits_of_k) {
     static const int64_t shapes[][3] = {
-        {5, 7, 40000}, {33, 70, 5001}, {1, 130, 9000}, {64, 20, 4113}};
+        {2, 3, 13001}, {5, 7, 40000}, {33, 70, 5001}, {1, 130, 9000}, {64, 20, 4113}};
     oce_device *device = open_cpu(0);
     for (int i = 0; i < (test_is_small() ? 1 : OCE_COUNT(shapes)); i++) {
         const oce_gemm_desc desc = {.m = shapes[i][0], .n = shapes[i][1], .k = shapes[i][2]};
@@ -208,6 +222,29 @@ Test(gemm_panel, splits_depend_on_the_shape_only) {
     cr_expect_gt(split, 50, "only %d of 500 products are split", split);
 }
 
+/* llvmpipe, which asks for the narrowest vectors, ends an item's loops after 65535 rounds. */
+Test(gemm_panel, narrow_vectors_get_short_loops) {
+    oce_random random;
+    oce_random_init(&random, 7, OCE_RANDOM_TEST, 0);
+    for (int i = 0; i < 1000; i++) {
+        const oce_gemm_desc desc = {.m = test_between(&random, 1, 9000),
+                                    .n = test_between(&random, 1, 9000),
+                                    .k = test_between(&random, 1, 90000),
+                                    .transpose_a = i & 1,
+                                    .transpose_b = i & 2};
+        const oce_gemm_blocks b = blocks_of(&desc, 4, i & 4 ? LOCAL : 32768);
+        const int64_t width = b.tile_vectors * 4, panels = b.columns / width;
+        const int64_t depth = desc.k / b.splits + 32;
+        int64_t rounds = panels * b.rows / b.tile_rows * depth;
+        if (desc.transpose_a)
+            rounds += depth * b.rows / 4;
+        if (desc.transpose_b)
+            rounds += panels * width / 4 * depth / 4;
+        cr_expect_lt(rounds, 65535, "%lld x %lld x %lld: %lld rounds", (long long)desc.m,
+                     (long long)desc.n, (long long)desc.k, (long long)rounds);
+    }
+}
+
 Test(gemm_panel, blocks_fit_local_memory) {
     oce_random random;
     oce_random_init(&random, 6, OCE_RANDOM_TEST, 0);
@@ -231,7 +268,16 @@ Test(gemm_panel, blocks_fit_local_memory) {
 }
 
 Test(gemm_panel, too_little_local_memory_is_told) {
-    oce_gemm_blocks blocks;
-    const oce_gemm_desc desc = {.m = 100, .n = 100, .k = 100, .transpose_a = true};
-    cr_expect_not(oce_gemm_choose_blocks(&desc, 16, 1024, &blocks));
+    oce_device *device = open_cpu(0);
+    device->limits.local_bytes = 256;
+    oce_gemm_desc desc = {.m = 100, .n = 100, .k = 100, .family = OCE_GEMM_PANEL};
+    oce_gemm_plan *plan = NULL;
+    cr_expect_eq(oce_gemm_plan_create(device, &desc, &plan), OCE_ERROR_UNSUPPORTED);
+    cr_expect_not_null(strstr(oce_last_error(), "256 bytes of local memory"), "%s",
+                       oce_last_error());
+    desc.family = OCE_GEMM_AUTO;
+    TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+    cr_expect_eq(oce_gemm_plan_family(plan), OCE_GEMM_NAIVE);
+    oce_gemm_plan_destroy(plan);
+    oce_device_close(device);
 }

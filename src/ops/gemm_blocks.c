@@ -52,7 +52,9 @@ enum {
     STRIP_FLOATS = 32768, /* a strip of 128 KB stays in the second-level cache */
     LARGEST_K_BLOCK = 256,
     LARGEST_STRIP = 256,
-    LARGEST_BLOCK = 512 /* rows of A, read in place, that a panel is used for */
+    LARGEST_BLOCK = 512,   /* rows of A, read in place, that a panel is used for */
+    LARGEST_SPLIT = 12288, /* steps of K in one sum: bounds its rounding error, and its loops */
+    LARGEST_ROUNDS = 60000
 };
 
 static int at_most(int value, int limit) {
@@ -109,13 +111,15 @@ static division divide(const oce_gemm_desc *d) {
     const int64_t columns_most = oce_ceil_div(d->n, 64);
     const int64_t rows_least = oce_ceil_div(d->m, d->transpose_a ? LARGEST_STRIP : LARGEST_BLOCK);
     const int64_t rows_most = clamp(m / 16, rows_least, rows_least > goal ? rows_least : goal);
-    const int64_t splits_most = clamp(k / 64, 1, goal);
+    const int64_t splits_least = oce_ceil_div(d->k > 0 ? d->k : 1, LARGEST_SPLIT);
+    const int64_t splits_most =
+        clamp(k / 64, splits_least, splits_least > goal ? splits_least : goal);
     /* Columns of a plain A may be divided at no cost: the more, the better balanced. */
     const int64_t wanted = d->transpose_a ? goal : clamp(work / (1 << 18), 1, INT32_MAX);
 
-    division best = {rows_least, 1, 1};
+    division best = {rows_least, 1, (int)splits_least};
     double best_time = 1e300;
-    for (int64_t splits = 1; splits <= splits_most; splits++)
+    for (int64_t splits = splits_least; splits <= splits_most; splits++)
         for (int64_t rows = rows_least; rows <= rows_most; rows++) {
             int64_t columns = oce_ceil_div(wanted, splits * rows);
             if (columns > columns_most)
@@ -140,6 +144,33 @@ static int64_t round_up(int64_t value, int64_t multiple) {
     return oce_ceil_div(value, multiple) * multiple;
 }
 
+/* How often the loops of a group go round, at most. */
+static int64_t rounds_of(const oce_gemm_desc *d, int vector_width, const oce_gemm_blocks *b) {
+    const int64_t width = (int64_t)b->tile_vectors * vector_width;
+    const int64_t depth = round_up(oce_ceil_div(d->k, b->splits), 16) + 16;
+    const int64_t k_blocks = oce_ceil_div(depth, b->k_block);
+    const int64_t stores = b->tile_rows * (width + 1); /* of a tile at the edge */
+    const int64_t tiles = b->rows / b->tile_rows * (depth + k_blocks * (stores + 1));
+    const int64_t turns = d->transpose_b ? width / vector_width * (depth / vector_width + 1) : 0;
+    const int64_t strip = d->transpose_a ? depth * (oce_ceil_div(b->rows, vector_width) + 1) : 0;
+    return strip + b->columns / width * (tiles + turns);
+}
+
+/* Divides blocks further until the loops of a group end before llvmpipe ends them, which it does
+ * without a word after 65535 rounds. Like all drivers that vectorise across work-items it asks for
+ * the narrowest vectors. */
+static void shorten_loops(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *b) {
+    const int64_t width = (int64_t)b->tile_vectors * vector_width;
+    while (rounds_of(d, vector_width, b) > LARGEST_ROUNDS) {
+        if (b->columns > width)
+            b->columns = round_up(b->columns / 2, width);
+        else if (b->rows > b->tile_rows)
+            b->rows = round_up(b->rows / 2, b->tile_rows);
+        else
+            break;
+    }
+}
+
 bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
                             oce_gemm_blocks *blocks) {
     *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
@@ -158,5 +189,7 @@ bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t loc
         d->transpose_a || columns < width ? round_up(columns, width) : columns / width * width;
     if (d->transpose_a && blocks->rows > blocks->strip_rows)
         blocks->rows = blocks->strip_rows / blocks->tile_rows * blocks->tile_rows;
+    if (vector_width == 4)
+        shorten_loops(d, vector_width, blocks);
     return true;
 }

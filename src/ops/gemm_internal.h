@@ -54,7 +54,7 @@ struct oce_gemm_method {
 extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast;
 
 /*
- * Divides a product (extents below 2^30) for vectors of `vector_width` floats and groups with
+ * Divides a product (extents up to 2^28) for vectors of `vector_width` floats and groups with
  * `local_bytes` of local memory. False if that is too little memory for the smallest blocks.
  */
 bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, int vector_width, size_t local_bytes,

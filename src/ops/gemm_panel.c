@@ -6,8 +6,9 @@
 
 #include <stdio.h>
 
-/* The kernels count rows, columns and steps in ints, with room for a block more. */
-static const int64_t largest_extent = INT64_C(1) << 30;
+/* The kernels count rows, columns and steps in ints, with room for a block more, and gemm_reduce
+ * goes round a loop for each split. */
+static const int64_t largest_extent = INT64_C(1) << 28;
 
 /* Some drivers keep a part of the local memory for themselves. */
 static size_t usable_local_bytes(const oce_limits *limits) {
@@ -69,28 +70,33 @@ static oce_status prepare(oce_gemm_plan *plan) {
     return OCE_OK;
 }
 
-/* Rows that a group of gemm_reduce takes: enough groups for many units, enough work for each. */
-static int64_t reduced_rows(const oce_gemm_desc *d) {
-    const int64_t for_units = oce_ceil_div(d->m, 64), for_work = oce_ceil_div(1024, d->n);
-    return for_units > for_work ? for_units : for_work;
-}
-
+/* Sums the splits. A group takes some rows of up to `columns` columns: enough groups for many
+ * units, enough work for each, and not more rounds of its loops than llvmpipe allows. */
 static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const oce_gemm_desc *d = &plan->desc;
-    const int64_t rows = reduced_rows(d);
+    const int width = oce_device_limits(plan->device)->vector_width, splits = plan->blocks.splits;
+    const int64_t row_vectors = oce_ceil_div(d->n, width), longest = 16384 / (splits + 2);
+    int64_t vectors = d->m * row_vectors / 64;
+    vectors = vectors > 64 ? vectors : 64;
+    vectors = vectors < longest ? vectors : longest;
+    vectors = vectors > 1 ? vectors : 1;
+    const int64_t columns = (vectors < row_vectors ? vectors : row_vectors) * width;
+    const int64_t rows = vectors > row_vectors ? vectors / row_vectors : 1;
     const oce_arg args[] = {
         oce_arg_part(o->workspace, 0),
         oce_arg_tensor(o->bias),
         oce_arg_tensor(o->c),
         oce_arg_int(d->m),
         oce_arg_int(d->n),
-        oce_arg_int(plan->blocks.splits),
+        oce_arg_int(splits),
         oce_arg_int(rows),
+        oce_arg_int(columns),
         oce_arg_int(o->bias != NULL),
         oce_arg_int(d->activation == OCE_ACTIVATION_RELU),
     };
-    return oce_launch(plan->finish, oce_range_groups(oce_ceil_div(d->m, rows), 1, 1), args,
-                      OCE_COUNT(args));
+    return oce_launch(plan->finish,
+                      oce_range_groups(oce_ceil_div(d->n, columns), oce_ceil_div(d->m, rows), 1),
+                      args, OCE_COUNT(args));
 }
 
 static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
