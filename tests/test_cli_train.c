@@ -171,6 +171,14 @@ Test(cli_train, says_when_resuming_is_not_exact) {
               "5");
     cr_expect(strstr(r.err, "\"seed\"") != NULL && strstr(r.err, "inexact") != NULL, "%s", r.err);
     command_free(&r);
+    char *sidecar = scratch_read(folder, "model/model-2.ocelli", NULL);
+    strstr(sidecar, "seed: \"4")[7] = '5'; /* its checksum does not fit any more */
+    scratch_write_text(folder, "model/model-2.ocelli", sidecar);
+    free(sidecar);
+    r = TRAIN(RECORD_FILES(records), "--steps", "3", "--resume", "--model-dir", model);
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    cr_expect(strstr(r.err, "no sidecar to rely on") != NULL, "%s", r.err);
+    command_free(&r);
     cr_assert_eq(remove(scratch_path(folder, "model/model-2.ocelli")), 0);
     r = TRAIN(RECORD_FILES(records), "--steps", "3", "--resume", "--model-dir", model);
     cr_assert_eq(r.code, 0, "%s", r.err);

@@ -296,6 +296,24 @@ Test(model_file, a_diverging_run_leaves_the_last_checkpoint_alone) {
     oce_device_close(device);
 }
 
+Test(model_file, a_state_file_that_cannot_be_read_is_not_trained_over) {
+    oce_device *device = test_open_device();
+    oce_dataset *data = tiny_dataset();
+    char *folder = scratch_create();
+    const oce_model_options options = options_for(OCE_OPTIMIZER_SGD);
+    const oce_save_options save_options = {.folder = folder, .name = "model", .every = 2};
+    stopper never = {0};
+    oce_model *model = tiny_model(device, &options);
+    const oce_train_options run = run_options(&never, &save_options);
+    scratch_write_text(folder, "checkpoint", "model_checkpoint_path: \"model-");
+    cr_expect_eq(oce_train(model, data, &run), OCE_ERROR_FORMAT);
+    cr_expect_eq(scratch_count(folder, "model"), 0);
+    oce_model_destroy(model);
+    oce_dataset_destroy(data);
+    scratch_remove(folder);
+    oce_device_close(device);
+}
+
 Test(model_file, one_process_at_a_time_trains_into_a_folder) {
     oce_device *device = test_open_device();
     oce_dataset *data = tiny_dataset();

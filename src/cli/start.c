@@ -15,7 +15,8 @@ static oce_status find_settings(cli_start *start, const oce_network *network,
                                 oce_model_options *model, oce_train_options *train) {
     oce_sidecar *sidecar = NULL;
     oce_status status = oce_sidecar_read(start->prefix, &sidecar);
-    if (status == OCE_ERROR_NOT_FOUND) {
+    if (status == OCE_ERROR_NOT_FOUND || status == OCE_ERROR_CHECKSUM) {
+        snprintf(start->problem, sizeof start->problem, "%s", oce_last_error());
         start->step = step_of(start->prefix);
         return OCE_OK;
     }
@@ -61,10 +62,11 @@ void cli_start_compare(const cli_start *start, const oce_dataset *train_set,
     if (start->mode != CLI_START_RESUME)
         return;
     if (!start->has_settings)
-        fprintf(stderr,
-                "warning: %s has no sidecar (%s.ocelli): step %llu is taken from its name, and the "
-                "run is resumed inexactly\n",
-                start->prefix, start->prefix, (unsigned long long)start->step);
+        fprintf(
+            stderr,
+            "warning: %s has no sidecar to rely on (%s): step %llu is taken from its name, and the "
+            "run is resumed inexactly\n",
+            start->prefix, start->problem, (unsigned long long)start->step);
     else if (!oce_run_settings_equal(&start->model, &start->train, model, train, &difference))
         fprintf(stderr,
                 "warning: \"%s\" is not what %s was trained with: the run is resumed inexactly\n",

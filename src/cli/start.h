@@ -16,7 +16,8 @@ typedef struct cli_start {
     cli_start_mode mode;
     char prefix[4096]; /* the checkpoint; "" for a new run */
     uint64_t step;     /* RESUME: to go on from */
-    bool has_settings; /* RESUME: the checkpoint has a sidecar, whose settings follow */
+    char problem[512]; /* RESUME: what is wrong with its sidecar */
+    bool has_settings; /* RESUME: nothing, and the sidecar's settings follow */
     int64_t examples;
     oce_model_options model;
     oce_train_options train;

@@ -98,10 +98,22 @@ static oce_status recover_saves(loop *l) {
     return status;
 }
 
+/* TensorFlow takes a state file that it cannot read for absent; to train over it would lose a
+ * model. */
+static oce_status refuse_unreadable_state(const char *folder) {
+    oce_checkpoint_state *state = NULL;
+    OCE_TRY(oce_checkpoint_state_read(folder, &state));
+    const char *warning = oce_checkpoint_state_warning(state);
+    const oce_status status = warning == NULL ? OCE_OK : oce_fail(OCE_ERROR_FORMAT, "%s", warning);
+    oce_checkpoint_state_destroy(state);
+    return status;
+}
+
 static oce_status start_saving(loop *l) {
     const oce_save_options *save = l->options->save;
     const size_t bytes = strlen(save->folder) + strlen(save->name) + 2;
     OCE_TRY(oce_folder_lock_acquire(save->folder, &l->lock));
+    OCE_TRY(refuse_unreadable_state(save->folder));
     OCE_TRY(oce_saver_create(&save->saver, &l->saver));
     l->save_path = malloc(bytes);
     OCE_REQUIRE(l->save_path != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a path of %zu bytes",
