@@ -46,6 +46,11 @@ static oce_status check_desc(const oce_gemm_desc *d) {
     return check_matrix("C", d->m, d->n);
 }
 
+static bool serves(const oce_gemm_method *method, const oce_gemm_desc *desc,
+                   const oce_limits *limits, char *reason, size_t reason_bytes) {
+    return method->serves == NULL || method->serves(desc, limits, reason, reason_bytes);
+}
+
 /* The family that was asked for, or by rule: the kernels made for the class of device, or, where
  * they cannot serve, the one that always can. */
 static oce_status choose_method(const oce_gemm_desc *desc, const oce_limits *limits,
@@ -53,14 +58,14 @@ static oce_status choose_method(const oce_gemm_desc *desc, const oce_limits *lim
     char reason[160] = "";
     if (desc->family != OCE_GEMM_AUTO) {
         *method = methods[desc->family];
-        OCE_REQUIRE((*method)->serves(desc, limits, reason, sizeof reason), OCE_ERROR_UNSUPPORTED,
+        OCE_REQUIRE(serves(*method, desc, limits, reason, sizeof reason), OCE_ERROR_UNSUPPORTED,
                     "gemm: %s cannot compute %lld x %lld x %lld: %s",
                     oce_gemm_family_name(desc->family), (long long)desc->m, (long long)desc->n,
                     (long long)desc->k, reason);
         return OCE_OK;
     }
     *method = limits->is_cpu ? &oce_gemm_panel : &oce_gemm_clblast;
-    if (!(*method)->serves(desc, limits, reason, sizeof reason))
+    if (!serves(*method, desc, limits, reason, sizeof reason))
         *method = &oce_gemm_naive;
     return OCE_OK;
 }

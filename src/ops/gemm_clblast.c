@@ -1,15 +1,6 @@
 /* The CLBlast family: the library's product, then bias and ReLU where they are asked for. */
 #include "ops/gemm_internal.h"
 
-static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
-                   size_t reason_bytes) {
-    (void)desc;
-    (void)limits;
-    (void)reason;
-    (void)reason_bytes;
-    return true;
-}
-
 static oce_status prepare(oce_gemm_plan *plan) {
     return oce_kernel_get(plan->device, "gemm_epilogue.cl", "gemm_epilogue", NULL, &plan->finish);
 }
@@ -37,4 +28,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return oce_launch(plan->finish, oce_range_items(d->m * d->n), args, OCE_COUNT(args));
 }
 
-const oce_gemm_method oce_gemm_clblast = {OCE_GEMM_CLBLAST, serves, prepare, run};
+const oce_gemm_method oce_gemm_clblast = {OCE_GEMM_CLBLAST, NULL, prepare, run};

@@ -43,7 +43,8 @@ typedef struct oce_gemm_operands {
 /* A family. It runs with m and n above 0; k may be 0. */
 struct oce_gemm_method {
     oce_gemm_family family;
-    /* Whether the family can compute the product on such a device; if not, `reason` says why. */
+    /* Whether the family can compute the product on such a device; if not, `reason` says why.
+     * NULL: always. */
     bool (*serves)(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
                    size_t reason_bytes);
     /* Builds the plan's kernels and sets its workspace. */

@@ -3,15 +3,6 @@
 
 #include "base/status.h"
 
-static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
-                   size_t reason_bytes) {
-    (void)desc;
-    (void)limits;
-    (void)reason;
-    (void)reason_bytes;
-    return true;
-}
-
 static oce_status prepare(oce_gemm_plan *plan) {
     return oce_kernel_get(plan->device, "gemm_naive.cl", "gemm_naive", NULL, &plan->product);
 }
@@ -54,4 +45,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return OCE_OK;
 }
 
-const oce_gemm_method oce_gemm_naive = {OCE_GEMM_NAIVE, serves, prepare, run};
+const oce_gemm_method oce_gemm_naive = {OCE_GEMM_NAIVE, NULL, prepare, run};
