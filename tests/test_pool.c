@@ -377,6 +377,7 @@ Test(pool, refuses_descriptions_that_cannot_be) {
                {good, OCE_ERROR_INVALID_ARGUMENT},
                {good, OCE_ERROR_SHAPE},
                {good, OCE_ERROR_SHAPE},
+               {good, OCE_ERROR_OVERFLOW},
                {good, OCE_ERROR_OVERFLOW}};
     bad[0].desc.batch = -1;
     bad[1].desc.channels = -1;
@@ -388,6 +389,7 @@ Test(pool, refuses_descriptions_that_cannot_be) {
     bad[6].desc.window =
         (oce_window){.size = {2, 2}, .padding = OCE_PADDING_EXPLICIT, .after = {0, 2}};
     bad[7].desc.batch = bad[7].desc.height = INT64_C(1) << 40;
+    bad[8].desc.height = bad[8].desc.width = 1 << 14; /* 2^29 elements in an image */
     oce_device *device = test_open_device();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         oce_pool_plan *plan = NULL;

@@ -34,8 +34,8 @@ typedef struct oce_pool_plan oce_pool_plan;
 
 /** Checks the description and builds the kernels; allocates no device memory. The device must
  * outlive the plan. Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT,
- * OCE_ERROR_SHAPE (a window that lies wholly in the padding), OCE_ERROR_OVERFLOW, OCE_ERROR_BUILD.
- */
+ * OCE_ERROR_SHAPE (a window that lies wholly in the padding), OCE_ERROR_OVERFLOW (also an image of
+ * more than 2^29 elements, halo included), OCE_ERROR_BUILD. */
 OCE_API oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                                         oce_pool_plan **plan);
 OCE_API void oce_pool_plan_destroy(oce_pool_plan *plan);
@@ -46,8 +46,8 @@ OCE_API size_t oce_pool_plan_winner_bytes(const oce_pool_plan *plan);
 /**
  * y = pool(x). winners: at least oce_pool_plan_winner_bytes(), receives each window's winner (its
  * row-major position in the window) for the gradient; NULL if no gradient is wanted or the kind is
- * average. x and y may have halos. Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT,
- * OCE_ERROR_OPENCL; nothing is enqueued if a check fails.
+ * average. x and y may have halos. Errors: OCE_ERROR_SHAPE, OCE_ERROR_OVERFLOW,
+ * OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_OPENCL; nothing is enqueued if a check fails.
  */
 OCE_API oce_status oce_pool_forward(oce_pool_plan *plan, const oce_tensor *x, const oce_tensor *y,
                                     oce_buffer *winners);

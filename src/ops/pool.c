@@ -55,22 +55,36 @@ static oce_status check_desc(const oce_pool_desc *d, oce_window_geometry *g) {
 }
 
 /* The kernels count the elements of an image, and what its padding and windows add, in ints. */
+enum { INT_LIMIT = INT32_MAX / 4 };
+
+/* Fails if an image of `rows` rows, which are `row` elements apart, is too large for that. */
+static oce_status check_image(const char *name, int64_t rows, int64_t row) {
+    OCE_REQUIRE(rows == 0 || row <= INT_LIMIT / rows, OCE_ERROR_OVERFLOW,
+                "%s: an image of %lld rows of %lld elements is too large", name, (long long)rows,
+                (long long)row);
+    return OCE_OK;
+}
+
+/* The same for the images of a dense tensor. */
+static oce_status check_dense(const char *name, const int64_t dim[4]) {
+    size_t elements = 0;
+    OCE_TRY(oce_tensor_elements(dim, NULL, &elements));
+    if (elements == 0)
+        return OCE_OK; /* nothing will be computed, whatever the other extents */
+    return check_image(name, dim[1], dim[2] * dim[3]);
+}
+
 static oce_status check_sizes(const oce_pool_plan *plan) {
     const oce_window_geometry *g = &plan->geometry;
-    const int64_t limit = INT32_MAX / 4;
-    size_t elements = 0;
     for (int axis = 0; axis < 2; axis++)
-        OCE_REQUIRE(g->size[axis] <= limit && g->stride[axis] <= limit &&
-                        g->before[axis] <= limit && g->after[axis] <= limit,
+        OCE_REQUIRE(g->size[axis] <= INT_LIMIT && g->stride[axis] <= INT_LIMIT &&
+                        g->before[axis] <= INT_LIMIT && g->after[axis] <= INT_LIMIT,
                     OCE_ERROR_OVERFLOW,
                     "pool: window %lld, stride %lld or padding %lld, %lld is too large",
                     (long long)g->size[axis], (long long)g->stride[axis],
                     (long long)g->before[axis], (long long)g->after[axis]);
-    OCE_TRY(oce_tensor_elements(plan->x, NULL, &elements));
-    OCE_TRY(oce_tensor_elements(plan->y, NULL, &elements));
-    OCE_REQUIRE(plan->x[0] <= INT32_MAX, OCE_ERROR_OVERFLOW, "pool: a batch of %lld is too large",
-                (long long)plan->x[0]);
-    return OCE_OK;
+    OCE_TRY(check_dense("pool: x", plan->x));
+    return check_dense("pool: y", plan->y);
 }
 
 static oce_status get_kernel(const oce_pool_plan *plan, const char *name, bool is_aligned,
@@ -134,14 +148,9 @@ size_t oce_pool_plan_winner_bytes(const oce_pool_plan *plan) {
     return plan->kind == OCE_POOL_MAX ? output_bytes(plan) : 0;
 }
 
-/* Fails unless the tensor fits and each element of an image can be reached by an int. */
 static oce_status check_tensor(const oce_tensor *tensor, const char *name, const int64_t dim[4]) {
     OCE_TRY(oce_tensor_expect(tensor, name, dim));
-    const int64_t limit = INT32_MAX / 4;
-    OCE_REQUIRE(dim[1] == 0 || (tensor->stride[1] <= limit / dim[1] && tensor->stride[2] <= limit),
-                OCE_ERROR_OVERFLOW, "%s: images of %lld rows of %lld elements are too large", name,
-                (long long)dim[1], (long long)tensor->stride[1]);
-    return OCE_OK;
+    return check_image(name, dim[1], tensor->stride[1]);
 }
 
 /* A tensor as the kernels' IMAGES(name): 5 arguments. */
