@@ -116,9 +116,10 @@ oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                           .y = {desc->batch, g.output[0], g.output[1], desc->channels},
                           .vector = oce_channel_vector(device, desc->channels)};
     OCE_TRY(check_sizes(&plan));
-    const int64_t vectors = desc->channels / plan.vector;
-    const int64_t loads = vectors * g.size[0] * g.size[1];
-    plan.item_pixels = loads > 0 && loads < CPU_LOADS ? CPU_LOADS / loads : 1;
+    /* In double, which no description overflows. */
+    const double loads =
+        (double)(desc->channels / plan.vector) * (double)g.size[0] * (double)g.size[1];
+    plan.item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
     /* One kernel builds the program. A call with tensors that are not aligned, which the memory
      * plan never makes, builds its own. */
     oce_kernel *kernel = NULL;
