@@ -147,9 +147,10 @@ static void find_ink(const oce_plane *plane, ink_scale *ink) {
     for (int v = 0; v < LEVELS; v++) {
         const int depth = ink->is_light ? v - background : background - v;
         const int most = abs(full - background);
-        ink->table[v] = depth <= noise  ? 0
-                        : depth >= most ? 255
-                                        : (uint8_t)((255 * depth + most / 2) / most);
+        const int level = depth <= noise  ? 0
+                          : depth >= most ? 255
+                                          : (255 * depth + most / 2) / most;
+        ink->table[v] = (uint8_t)level;
     }
 }
 
