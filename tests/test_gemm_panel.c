@@ -75,9 +75,9 @@ Test(gemm_panel, every_number_of_rows_and_columns) {
     const int64_t step = test_is_small() ? 13 : 1;
     for (int64_t i = 1; i <= 70; i += step) {
         const oce_gemm_desc rows = {.m = i, .n = 17, .k = 5, .family = OCE_GEMM_PANEL};
-        const oce_gemm_desc columns = {.m = 7, .n = i, .k = 18, .family = OCE_GEMM_PANEL};
+        const oce_gemm_desc columns = {.m = 12, .n = i, .k = 18, .family = OCE_GEMM_PANEL};
         gemm_check(device, &rows, true, NULL, (uint64_t)i);
-        gemm_check(device, &columns, false, NULL, (uint64_t)i);
+        gemm_check(device, &columns, false, &(gemm_placing){true, 70}, (uint64_t)i);
     }
     oce_device_close(device);
 }

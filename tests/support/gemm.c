@@ -6,7 +6,6 @@
 
 #include <criterion/criterion.h>
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,13 +37,21 @@ static void place(operands *o, const oce_gemm_desc *d, const gemm_placing *placi
     o->is_block = placing->is_block;
 }
 
+/* A NaN that tells its place: one that a kernel read elsewhere and wrote here shows. */
+static float nan_at(size_t place) {
+    const uint32_t bits = 0x7fc00000U | (uint32_t)(place & 0x3fffff);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* Fills buffer i: the data of the tensors that lie in it, NaN elsewhere. */
 static void upload(oce_device *device, operands *o, int i, const gemm_data *data) {
     const float *const values[TENSORS] = {data->a, data->b, data->bias, NULL};
     const size_t bytes = o->elements[i] * sizeof(float);
     o->before[i] = test_zeros(o->elements[i]);
     for (size_t at = 0; at < o->elements[i]; at++)
-        o->before[i][at] = NAN;
+        o->before[i][at] = nan_at(at);
     for (int t = 0; t < TENSORS; t++)
         if ((o->is_block || t == i) && values[t] != NULL)
             memcpy(o->before[i] + o->offset[t], values[t], o->count[t] * sizeof(float));
