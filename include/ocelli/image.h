@@ -5,7 +5,7 @@
  *     oce_image_load("seven.jpg", OCE_IMAGE_DIGIT, 28, 28, 1, input);
  *
  * PNG, JPEG, BMP and PNM (P1 to P6), of up to OCE_IMAGE_MAX_PIXELS pixels and 512 MiB. Samples of
- * 16 bits are rounded to 8. Colour profiles and Exif orientation are not applied.
+ * 16 bits are cut to 8. Colour profiles and Exif orientation are not applied.
  */
 #ifndef OCELLI_IMAGE_H
 #define OCELLI_IMAGE_H

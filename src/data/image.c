@@ -21,20 +21,17 @@ oce_status oce_image_check_extents(const oce_image_source *source, int64_t heigh
     return OCE_OK;
 }
 
-static bool starts_with(const oce_image_source *source, const char *text) {
-    const size_t length = strlen(text);
-    return source->size >= length && memcmp(source->data, text, length) == 0;
-}
-
 oce_status oce_image_decode(const oce_image_source *source, oce_image *image) {
     OCE_REQUIRE(source->size > 0, OCE_ERROR_FORMAT, "%s: is empty", source->name);
     if (oce_image_is_pnm(source))
         return oce_image_decode_pnm(source, image);
-    const bool is_png = oce_image_is_png(source);
-    if (is_png)
+    const bool is_bmp = source->size >= 2 && memcmp(source->data, "BM", 2) == 0;
+    if (oce_image_is_png(source))
         OCE_TRY(oce_image_check_png(source));
-    OCE_REQUIRE(is_png || starts_with(source, "\xFF\xD8") || starts_with(source, "BM"),
-                OCE_ERROR_FORMAT, "%s: is no PNG, JPEG, BMP or PNM picture", source->name);
+    else if (oce_image_is_jpeg(source))
+        OCE_TRY(oce_image_check_jpeg(source));
+    else if (!is_bmp)
+        return oce_fail(OCE_ERROR_FORMAT, "%s: is no PNG, JPEG, BMP or PNM picture", source->name);
     return oce_image_decode_stb(source, image);
 }
 

@@ -28,7 +28,10 @@ oce_status oce_image_decode_pnm(const oce_image_source *source, oce_image *image
 bool oce_image_is_png(const oce_image_source *source);
 /* Whether the file is whole and the checksums of the chunks that make the picture are right. */
 oce_status oce_image_check_png(const oce_image_source *source);
-/* PNG, JPEG, BMP. */
+bool oce_image_is_jpeg(const oce_image_source *source);
+/* Whether it goes to its end marker, with Huffman tables that fit and not too many scans. */
+oce_status oce_image_check_jpeg(const oce_image_source *source);
+/* PNG, JPEG, BMP; the first two after their checks. */
 oce_status oce_image_decode_stb(const oce_image_source *source, oce_image *image);
 
 /* OCE_ERROR_FORMAT or OCE_ERROR_OVERFLOW unless the extents are allowed. */

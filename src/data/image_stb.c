@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A progressive JPEG has about ten. Each takes time for the whole picture, however short it is. */
-enum { MOST_SCANS = 200 };
-
 /* The most that stb needs at once: an inflated PNG of 16-bit R G B alpha. */
 #define LARGEST_ALLOCATION ((size_t)8 * OCE_IMAGE_MAX_PIXELS + ((size_t)1 << 26))
 
@@ -93,21 +90,9 @@ static oce_status fail_stb(const oce_image_source *source, const stream *from) {
                     source->name, reason != NULL ? reason : "no reason known");
 }
 
-/* Scans of a JPEG, those of thumbnails included. In a scan's data a byte of ones is never followed
- * by this one. */
-static int count_scans(const oce_image_source *source) {
-    int scans = 0;
-    for (size_t i = 1; i < source->size && scans <= MOST_SCANS; i++)
-        scans += source->data[i - 1] == 0xFF && source->data[i] == 0xDA;
-    return scans;
-}
-
 oce_status oce_image_decode_stb(const oce_image_source *source, oce_image *image) {
     stream from = {.source = source};
     int width = 0, height = 0, channels = 0;
-    const bool is_jpeg = source->size > 2 && source->data[0] == 0xFF && source->data[1] == 0xD8;
-    OCE_REQUIRE(!is_jpeg || count_scans(source) <= MOST_SCANS, OCE_ERROR_UNSUPPORTED,
-                "%s: the JPEG has over %d scans", source->name, MOST_SCANS);
     if (!stbi_info_from_callbacks(&callbacks, &from, &width, &height, &channels))
         return fail_stb(source, &from);
     const int64_t rows = height < 0 ? -(int64_t)height : height; /* a BMP from the top down */
