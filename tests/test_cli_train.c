@@ -245,9 +245,14 @@ Test(cli_train, bad_input) {
     command_result r = TRAIN("--quiet", RECORD_FILES(bad));
     expect_failure(&r, 1, "bad.bin");
     command_free(&r);
-    r = TRAIN("--quiet", "--data", scratch_path(folder, "absent"));
+    scratch_write_text(folder, "old log", "kept");
+    r = TRAIN("--quiet", "--data", scratch_path(folder, "absent"), "--log",
+              scratch_path(folder, "old log"));
     expect_failure(&r, 1, "absent");
     command_free(&r);
+    char *old = scratch_read(folder, "old log", NULL);
+    cr_expect_str_eq(old, "kept", "a run that cannot start must not empty a log");
+    free(old);
     r = TRAIN("--quiet", RECORD_FILES(records), "--log", scratch_path(folder, "absent/log"));
     expect_failure(&r, 1, "absent/log");
     command_free(&r);

@@ -132,15 +132,9 @@ static oce_status test(session *s, oce_model *model, const oce_dataset *dataset)
     return status;
 }
 
-/* Trains and tests with everything open; a restored model is only tested. */
-static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
-                     const cli_start *start, oce_train_options *options) {
-    const int64_t parts = oce_model_get_options(model)->micro_batches;
-    if (!s->given->quiet && parts > 1)
-        fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
-    if (oce_model_allocate(model) != OCE_OK || cli_start_load(start, model) != OCE_OK ||
-        (s->given->profile && oce_device_profile_start(device) != OCE_OK))
-        return cli_failure();
+/* Trains and tests; a restored model is only tested. */
+static int run_and_test(session *s, oce_device *device, oce_model *model, const cli_data *data,
+                        const cli_start *start, oce_train_options *options) {
     const oce_status status =
         start->mode == CLI_START_TEST ? OCE_OK : train(s, model, data, options);
     if (s->log_failed)
@@ -156,6 +150,26 @@ static int run_model(session *s, oce_device *device, oce_model *model, const cli
     if (s->given->profile && cli_report_profile(stdout, device) != OCE_OK)
         return cli_failure();
     return CLI_SUCCESS;
+}
+
+/* Allocates and loads; the log is opened last, so that a run that cannot start empties none. */
+static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
+                     const cli_start *start, oce_train_options *options) {
+    const int64_t parts = oce_model_get_options(model)->micro_batches;
+    if (!s->given->quiet && parts > 1)
+        fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
+    if (oce_model_allocate(model) != OCE_OK || cli_start_load(start, model) != OCE_OK ||
+        (s->given->profile && oce_device_profile_start(device) != OCE_OK))
+        return cli_failure();
+    if (s->given->log != NULL && start->mode != CLI_START_TEST) {
+        s->log = fopen(s->given->log, start->mode == CLI_START_RESUME ? "a" : "w");
+        if (s->log == NULL)
+            return cli_error("cannot write the log %s: %s", s->given->log, strerror(errno));
+    }
+    int code = run_and_test(s, device, model, data, start, options);
+    if (s->log != NULL && fclose(s->log) != 0)
+        code = cli_error("writing %s: %s", s->given->log, strerror(errno));
+    return code;
 }
 
 static int run_device(session *s, const cli_data *data, const cli_start *start,
@@ -221,15 +235,7 @@ static int run_session(session *s) {
                   .keep_every_seconds = 3600 * s->given->keep_every_hours}};
     if (s->given->model_dir != NULL)
         train_options.save = &save;
-    if (s->given->log != NULL && start.mode != CLI_START_TEST) {
-        s->log = fopen(s->given->log, start.mode == CLI_START_RESUME ? "a" : "w");
-        if (s->log == NULL)
-            return cli_error("cannot write the log %s: %s", s->given->log, strerror(errno));
-    }
-    int code = run_data(s, &start, &model_options, &train_options);
-    if (s->log != NULL && fclose(s->log) != 0)
-        code = cli_error("writing %s: %s", s->given->log, strerror(errno));
-    return code;
+    return run_data(s, &start, &model_options, &train_options);
 }
 
 static int run(const cli_call *call) {
