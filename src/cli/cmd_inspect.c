@@ -243,8 +243,12 @@ static int show(bool json, const char *prefix, oce_bundle_reader *reader,
     } else {
         char text[32];
         cli_table_print(table, stdout, 0);
-        printf("\n%s: %zu tensors, %s, %zu of them damaged\n", prefix, count,
-               cli_format_bytes(bytes, text, sizeof text), failed);
+        printf("\n%s: %zu tensors, %s; ", prefix, count,
+               cli_format_bytes(bytes, text, sizeof text));
+        if (failed > 0)
+            printf("%zu damaged\n", failed);
+        else
+            puts("every checksum is right");
         print_sidecar(sidecar);
     }
     cli_table_destroy(table);
