@@ -130,3 +130,16 @@ Test(device, broken_drivers_beside_a_good_one) {
     cr_expect(strstr(oce_device_get_info(device)->platform_vendor, "pocl") != NULL);
     oce_device_close(device);
 }
+
+Test(device, class_can_be_forced) {
+    oce_device *device = NULL;
+    setenv("OCELLI_DEVICE_CLASS", "gpu", 1);
+    TEST_OK(oce_device_open(NULL, &device));
+    cr_expect_not(oce_device_limits(device)->is_cpu);
+    cr_expect_eq(oce_device_limits(device)->vector_width, 4);
+    oce_device_close(device);
+    setenv("OCELLI_DEVICE_CLASS", "cpu", 1);
+    TEST_OK(oce_device_open(NULL, &device));
+    cr_expect(oce_device_limits(device)->is_cpu);
+    oce_device_close(device);
+}
