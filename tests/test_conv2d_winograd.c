@@ -84,8 +84,12 @@ Test(conv2d_winograd, splits_many_tiles_and_channels) {
         test_is_small() ? describe(3, 3, 35, vector, vector, 3) : describe(9, 27, 29, 32, 16, 3);
     const oce_conv2d_desc wide = test_is_small() ? describe(1, 4, 4, 3 * vector, 5 * vector, 5)
                                                  : describe(2, 6, 7, 192, 144, 5);
+    /* 4 vectors of output channels: the register tile has 6 rows then, which do not divide 32 */
+    const oce_conv2d_desc uneven = test_is_small() ? describe(3, 3, 35, vector, 2 * vector, 3)
+                                                   : describe(3, 25, 27, 32, 64, 3);
     check_passes(device, &many, NULL, 1);
     check_passes(device, &wide, NULL, 2);
+    check_passes(device, &uneven, NULL, 3);
     oce_device_close(device);
 }
 

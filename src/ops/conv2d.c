@@ -151,7 +151,8 @@ static oce_status choose(const oce_conv2d_plan *plan, oce_conv2d_family family, 
     }
     char reason[160] = "";
     for (int i = 0; i < count; i++)
-        if (list[i]->serves(&plan->shape, limits, pass, reason, sizeof reason)) {
+        if (list[i]->serves == NULL ||
+            list[i]->serves(&plan->shape, limits, pass, reason, sizeof reason)) {
             *method = list[i];
             return OCE_OK;
         }

@@ -32,12 +32,6 @@ typedef struct direct_space {
     size_t filter, image;
 } direct_space;
 
-static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
-                   char *reason, size_t reason_bytes) {
-    (void)shape, (void)limits, (void)pass, (void)reason, (void)reason_bytes;
-    return true;
-}
-
 /* ---- Phases -------------------------------------------------------------------------------- */
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
@@ -275,7 +269,6 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
 const oce_conv2d_method oce_conv2d_direct = {
     .family = OCE_CONV2D_DIRECT,
     .wants_halo = true,
-    .serves = serves,
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,

@@ -35,7 +35,7 @@ typedef struct oce_conv2d_method {
     oce_conv2d_family family;
     /* The forward pass and the filter gradient read X in place only if its halo covers `reach`. */
     bool wants_halo;
-    /* Whether this family can compute `pass`; if not, `reason` says why. */
+    /* Whether this family can compute `pass`; if not, `reason` says why. NULL: every shape. */
     bool (*serves)(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes);
     oce_status (*prepare)(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,

@@ -28,12 +28,6 @@ static int64_t split_count(const oce_conv2d_shape *shape) {
     return splits > 1 ? splits : 1;
 }
 
-static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
-                   char *reason, size_t reason_bytes) {
-    (void)shape, (void)limits, (void)pass, (void)reason, (void)reason_bytes;
-    return true;
-}
-
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                           void **result) {
     const char *name = pass == OCE_PASS_FORWARD      ? "naive_forward"
@@ -149,7 +143,6 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
 
 const oce_conv2d_method oce_conv2d_naive = {
     .family = OCE_CONV2D_NAIVE,
-    .serves = serves,
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
