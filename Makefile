@@ -120,6 +120,9 @@ $(OBJ)/tests/%.o: INCLUDES += -Itests
 $(OBJ)/src/cli/%.o: DEFINES := -DOCELLI_VERSION='"$(VERSION)"'
 $(PROTO_C:.c=.o): WARNINGS := -w
 $(GEN)/embedded.o: WARNINGS += -Wno-overlength-strings
+# The arithmetic of stb's readers and writers relies on two's complement.
+$(OBJ)/src/data/image_stb.o $(OBJ)/tests/support/picture.o: \
+    INSTRUMENT += -fno-sanitize=shift,signed-integer-overflow
 
 define compile
 @mkdir -p $(@D)
