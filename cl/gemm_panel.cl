@@ -64,6 +64,10 @@
 #define A_STEP 1
 #endif
 
+/* A vector in memory at any float. Stores go through it, not through vstore16(), which PoCL takes to
+ * pieces of four floats. */
+typedef floatv floatv_anywhere __attribute__((aligned(4)));
+
 /* ---- Epilogue ------------------------------------------------------------------------------ */
 
 /* What happens to the sums of a tile before they are stored. */
@@ -94,23 +98,25 @@ static void multiply(tile sum, A_SPACE const float *a, long a_row, const floatv 
 }
 
 /* sum += op(A) * panel over `depth` steps of K. */
-static void multiply_panel(tile sum, A_SPACE const float *a, long a_row, __local const float *panel,
-                           int depth) {
+static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
+                           __local const floatv *panel, int depth) {
     for (int k = 0; k < depth; k++) {
         floatv row[GEMM_NV];
         UNROLL for (int j = 0; j < GEMM_NV; j++)
-            row[j] = vloadv(j, panel + k * NR);
+            row[j] = panel[k * GEMM_NV + j];
         multiply(sum, a + (long)k * A_STEP, a_row, row);
     }
 }
 
-/* Stores a whole tile. The conditions stand outside of the unrolled loops: compilers take long to
- * move them there. */
-static void store(tile sum, __global float *c, long c_row, const epilogue *end) {
+/* Stores rows first <= i < last of a tile with all its columns. The conditions stand outside of the
+ * unrolled loops where they can: compilers take long to move them there. */
+static void store_rows(tile sum, __global float *c, long c_row, int first, int last,
+                       const epilogue *end) {
     if (end->accumulate)
         UNROLL for (int i = 0; i < GEMM_MR; i++)
-            UNROLL for (int j = 0; j < GEMM_NV; j++)
-                sum[i][j] += vloadv(j, c + i * c_row);
+            if (i >= first && i < last)
+                UNROLL for (int j = 0; j < GEMM_NV; j++)
+                    sum[i][j] += vloadv(j, c + i * c_row);
     if (end->bias != 0)
         UNROLL for (int i = 0; i < GEMM_MR; i++)
             UNROLL for (int j = 0; j < GEMM_NV; j++)
@@ -120,37 +126,40 @@ static void store(tile sum, __global float *c, long c_row, const epilogue *end) 
             UNROLL for (int j = 0; j < GEMM_NV; j++)
                 sum[i][j] = sum[i][j] <= (floatv)(0.0f) ? (floatv)(0.0f) : sum[i][j];
     UNROLL for (int i = 0; i < GEMM_MR; i++)
-        UNROLL for (int j = 0; j < GEMM_NV; j++)
-            vstorev(sum[i][j], j, c + i * c_row);
+        if (i >= first && i < last)
+            UNROLL for (int j = 0; j < GEMM_NV; j++)
+                *(__global floatv_anywhere *)(c + i * c_row + j * VW) = sum[i][j];
 }
 
 /* Stores rows first <= i < last and columns j < columns of a tile; does not touch the others. */
 static void store_part(tile sum, __global float *c, long c_row, int first, int last, int columns,
                        const epilogue *end) {
-    float values[GEMM_MR * NR];
+    floatv vectors[GEMM_MR][GEMM_NV];
     UNROLL for (int i = 0; i < GEMM_MR; i++)
         UNROLL for (int j = 0; j < GEMM_NV; j++)
-            vstorev(sum[i][j], j, values + i * NR);
-    for (int i = first; i < last; i++)
+            vectors[i][j] = sum[i][j];
+    for (int i = first; i < last; i++) {
+        const float *values = (const float *)vectors[i];
         for (int j = 0; j < columns; j++) {
-            float value = values[i * NR + j];
+            float value = values[j];
             if (end->accumulate)
                 value += c[i * c_row + j];
             if (end->bias != 0)
                 value += end->bias[j];
             c[i * c_row + j] = end->relu && value <= 0.0f ? 0.0f : value;
         }
+    }
 }
 
 /* ---- Packing ------------------------------------------------------------------------------- */
 
 #if GEMM_TRANSPOSE_A
 /* Copies `columns` columns, rounded up to vectors, of `depth` rows of A, m apart. */
-static void copy_strip(__global const float *a, long m, __local float *strip, int columns,
+static void copy_strip(__global const float *a, long m, __local floatv *strip, int columns,
                        int depth) {
     for (int k = 0; k < depth; k++)
-        for (int i = 0; i < columns; i += VW)
-            vstorev(vloadv(0, a + k * m + i), 0, strip + k * A_STEP + i);
+        for (int i = 0; i * VW < columns; i++)
+            strip[k * (A_STEP / VW) + i] = vloadv(i, a + k * m);
 }
 #endif
 
@@ -176,13 +185,13 @@ static void copy_strip(__global const float *a, long m, __local float *strip, in
  * rotates the bits of (row, lane) by one place, so log2(VW) of them exchange row and lane. Along k
  * first: fewer rows, that is pages, are read at a time.
  */
-static void transpose_panel(__global const float *b, long b_row, int last, __local float *panel,
+static void transpose_panel(__global const float *b, long b_row, int last, __local floatv *panel,
                             int depth) {
-    for (int j = 0; j < NR; j += VW)
+    for (int j = 0; j < GEMM_NV; j++)
         for (int k = 0; k < depth; k += VW) {
             floatv rows[VW], mixed[VW];
             UNROLL for (int i = 0; i < VW; i++)
-                rows[i] = vloadv(0, b + min(j + i, last) * b_row + k);
+                rows[i] = vloadv(0, b + min(j * VW + i, last) * b_row + k);
             UNROLL for (int round = 0; round < SHUFFLES; round++) {
                 UNROLL for (int i = 0; i < VW / 2; i++) {
                     mixed[2 * i] = shuffle2(rows[i], rows[i + VW / 2], LOW);
@@ -192,19 +201,19 @@ static void transpose_panel(__global const float *b, long b_row, int last, __loc
                     rows[i] = mixed[i];
             }
             UNROLL for (int i = 0; i < VW; i++)
-                vstorev(rows[i], 0, panel + (k + i) * NR + j);
+                panel[(k + i) * GEMM_NV + j] = rows[i];
         }
 }
 #else
 /* multiply_panel() straight from B, whose rows are b_row apart; fills the panel on the way, which
  * hides the wait for memory behind the arithmetic. */
 static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __global const float *b,
-                             long b_row, __local float *panel, int depth) {
+                             long b_row, __local floatv *panel, int depth) {
     for (int k = 0; k < depth; k++) {
         floatv row[GEMM_NV];
         UNROLL for (int j = 0; j < GEMM_NV; j++) {
             row[j] = vloadv(j, b + k * b_row);
-            vstorev(row[j], j, panel + k * NR);
+            panel[k * GEMM_NV + j] = row[j];
         }
         multiply(sum, a + (long)k * A_STEP, a_row, row);
     }
@@ -221,9 +230,9 @@ static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __glo
 KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
                        const int block_rows, const int block_columns, const int has_bias,
                        const int relu) {
-    __local float panel[GEMM_KC * NR] __attribute__((aligned(64)));
+    __local floatv panel[GEMM_KC * GEMM_NV];
 #if GEMM_TRANSPOSE_A
-    __local float strip[GEMM_KC * A_STEP] __attribute__((aligned(64)));
+    __local floatv strip[GEMM_KC * (A_STEP / VW)];
 #endif
     const int split = get_global_id(2), splits = get_global_size(2);
     const int column_begin = get_global_id(0) * block_columns;
@@ -254,7 +263,7 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #if GEMM_TRANSPOSE_A
                 const int top = row;
                 const long a_row = 1;
-                __local const float *left = strip + (row - row_begin);
+                __local const float *left = (__local const float *)strip + (row - row_begin);
 #else
                 const int top = min(row, m - GEMM_MR); /* the last tile reads rows that exist */
                 const long a_row = k;
@@ -270,11 +279,11 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #endif
                     multiply_panel(sum, left, a_row, panel, depth);
                 __global float *to = AT(c) + ((long)split * m + top) * n + column;
-                if (top == row && row + GEMM_MR <= row_end && column + NR <= n)
-                    store(sum, to, n, &end);
+                const int first = row - top, last = min(row_end - top, GEMM_MR);
+                if (column + NR <= n)
+                    store_rows(sum, to, n, first, last, &end);
                 else
-                    store_part(sum, to, n, row - top, min(row_end - top, GEMM_MR),
-                               min(n - column, NR), &end);
+                    store_part(sum, to, n, first, last, n - column, &end);
             }
         }
     }
@@ -299,12 +308,11 @@ KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n,
             if (relu)
                 sum = sum <= (floatv)(0.0f) ? (floatv)(0.0f) : sum;
             if (column + VW <= column_end) {
-                vstorev(sum, 0, AT(c) + place);
+                *(__global floatv_anywhere *)(AT(c) + place) = sum;
             } else {
-                float part[VW];
-                vstorev(sum, 0, part);
+                const float *values = (const float *)&sum;
                 for (int j = 0; column + j < column_end; j++)
-                    AT(c)[place + j] = part[j];
+                    AT(c)[place + j] = values[j];
             }
         }
 }
