@@ -38,7 +38,7 @@ static oce_status plan_parameters(oce_model *model) {
         OCE_TRY(oce_memory_add(memory, "", "micro-batch gradients", block,
                                &model->part_gradients_buffer));
     static const char *const names[] = {"optimizer slot 0", "optimizer slot 1"};
-    for (int i = 0; i < oce_optimizer_slots(options->optimizer.kind); i++)
+    for (int i = 0; i < OCE_COUNT(names) && i < oce_optimizer_slots(options->optimizer.kind); i++)
         OCE_TRY(oce_memory_add(memory, "", names[i], block, &model->slot_buffer[i]));
     return OCE_OK;
 }
@@ -61,7 +61,7 @@ static oce_status plan_feeding(oce_model *model) {
                            &model->sums_buffer));
     OCE_TRY(oce_memory_add(memory, "", "predictions", batch * sizeof(int32_t),
                            &model->predictions_buffer));
-    const size_t counts = (size_t)(model->graph.node_count + model->graph.slot_count);
+    const size_t counts = (size_t)model->graph.node_count + (size_t)model->graph.slot_count;
     return oce_memory_add(memory, "", "finite check", counts * sizeof(uint32_t),
                           &model->counts_buffer);
 }

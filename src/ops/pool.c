@@ -117,8 +117,8 @@ oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                           .vector = oce_channel_vector(device, desc->channels)};
     OCE_TRY(check_sizes(&plan));
     /* In double, which no description overflows. */
-    const double loads =
-        (double)(desc->channels / plan.vector) * (double)g.size[0] * (double)g.size[1];
+    const int64_t vectors = desc->channels / plan.vector;
+    const double loads = (double)vectors * (double)g.size[0] * (double)g.size[1];
     plan.item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
     /* One kernel builds the program. A call with tensors that are not aligned, which the memory
      * plan never makes, builds its own. */

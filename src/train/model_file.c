@@ -72,11 +72,13 @@ static oce_status append_item(item_list *list, const char *name, const item *des
 static oce_status list_items(const oce_model *model, bool slots, item_list *list) {
     const oce_optimizer_kind kind = oce_model_get_options(model)->optimizer.kind;
     const int variables = oce_model_variable_count(model);
-    const int parts = 1 + (slots ? oce_optimizer_slots(kind) : 0);
     static const oce_variable_part order[] = {OCE_VARIABLE_VALUE, OCE_VARIABLE_SLOT_0,
                                               OCE_VARIABLE_SLOT_1};
+    const int most = (int)(sizeof order / sizeof order[0]);
+    const int wanted = 1 + (slots ? oce_optimizer_slots(kind) : 0);
+    const int parts = wanted < most ? wanted : most;
     *list = (item_list){0};
-    list->items = calloc((size_t)(variables * parts + 2), sizeof *list->items);
+    list->items = calloc((size_t)variables * (size_t)parts + 2, sizeof *list->items);
     OCE_REQUIRE(list->items != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a list of variables");
     for (int v = 0; v < variables; v++)
         for (int p = 0; p < parts; p++) {
