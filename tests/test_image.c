@@ -207,9 +207,10 @@ Test(image, sizes_are_bounded) {
 /* Each scan takes time for the whole picture, and a scan of nothing is a few bytes long. */
 Test(image, jpeg_of_many_scans) {
     enum { SCANS = 300 };
+    static const char scan[] = {'\xFF', '\xDA', 0, 2};
     char file[2 + 4 * SCANS] = "\xFF\xD8";
     for (int i = 0; i < SCANS; i++)
-        memcpy(file + 2 + 4 * i, "\xFF\xDA\0\2", 4);
+        memcpy(file + 2 + 4 * i, scan, sizeof scan);
     expect_error(store_text("a.jpg", file, sizeof file), OCE_ERROR_UNSUPPORTED, "over 200 scans");
 }
 
@@ -218,7 +219,8 @@ Test(image, jpeg_with_a_huffman_table_of_too_many_codes) {
     enum { CODES = 16 * 250, HEAD = 2 + 4 + 17 };
     char file[HEAD + CODES + 2] = "\xFF\xD8\xFF\xC4\x0F\xB3";
     memset(file + 7, 250, 16);
-    memcpy(file + HEAD + CODES, "\xFF\xD9", 2);
+    file[HEAD + CODES] = '\xFF';
+    file[HEAD + CODES + 1] = '\xD9';
     expect_error(store_text("a.jpg", file, sizeof file), OCE_ERROR_FORMAT,
                  "Huffman table near byte 4 has 4000 codes");
 }

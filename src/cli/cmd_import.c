@@ -59,10 +59,10 @@ static int run(const cli_call *call) {
         return cli_error("the path is too long: %s", given->to);
     if (oce_array_format_of(call->operands[0], &format) != OCE_OK)
         return cli_usage_error(call->verb, "%s", oce_last_error());
-    int code = CLI_FAILURE;
     if (oce_arrays_read(call->operands[0], format, &list) != OCE_OK)
-        code = cli_failure();
-    else if (oce_array_list_count(list) == 0)
+        return cli_failure();
+    int code = CLI_FAILURE;
+    if (oce_array_list_count(list) == 0)
         code = cli_error("%s holds no arrays", call->operands[0]);
     else if (write_bundle(given->to, list) != OCE_OK)
         code = cli_failure();

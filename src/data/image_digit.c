@@ -174,8 +174,8 @@ static oce_image_part find_box(const oce_plane *ink) {
 /* Where an extent of `size` pixels begins in a field of `field` so that its `mass` (in pixels from
  * its beginning) comes to the centre, and none of it lies outside. */
 static int64_t place(double mass, int64_t size, int64_t field) {
-    const int64_t start = (int64_t)floor((double)(field / 2) - mass + 0.5);
-    const int64_t most = field - size;
+    const int64_t centre = field / 2, most = field - size;
+    const int64_t start = (int64_t)floor((double)centre - mass + 0.5);
     return start < 0 ? 0 : start > most ? most : start;
 }
 
