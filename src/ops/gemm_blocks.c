@@ -96,17 +96,18 @@ static int64_t clamp(double value, int64_t low, int64_t high) {
 }
 
 /*
- * Enough groups that 48 of 64 units have work, as long as each group has about a million
- * multiply-adds; more groups cost more than they gain. What a division costs, measured, as a part
- * of the arithmetic: a panel is fetched for a block's rows as if they were 8 more (16 if it must be
- * transposed), a strip of A for its columns as if they were 8 more, and a partial sum is worth 40
- * steps of K. Of all divisions the one with the least time by this count, a function of the shape
- * alone.
+ * Enough groups that 48 of 64 units have work, as long as each has about a million multiply-adds;
+ * for the rest of them another division would cost the machines of few units more. What a division
+ * costs, measured, as a part of the arithmetic: a panel is fetched for a block's rows as if they
+ * were 2 more (16 if it must be transposed), a strip of A for a block's columns as if they were 8
+ * more, and a partial sum is worth 24 steps of K. Of all divisions the one with the least time by
+ * this count, a function of the shape alone.
  */
 static division divide(const oce_gemm_desc *d) {
     const double m = (double)d->m, n = (double)d->n, k = (double)d->k;
-    const double panel_cost = d->transpose_b ? 16 : 8, strip_cost = 8, partial_cost = 40;
-    const double work = (m + panel_cost) * (double)(oce_ceil_div(d->n, 16) * 16) * k;
+    const double panel_cost = d->transpose_b ? 16 : 2, strip_cost = 8, partial_cost = 24;
+    /* With few rows it is reading B that takes the time: as long as 8 rows' arithmetic. */
+    const double work = (m + 8) * (double)(oce_ceil_div(d->n, 16) * 16) * k;
     const int64_t goal = clamp(work / (1 << 20), 1, 48);
     const int64_t columns_most = oce_ceil_div(d->n, 64);
     const int64_t rows_least = oce_ceil_div(d->m, d->transpose_a ? LARGEST_STRIP : LARGEST_BLOCK);
