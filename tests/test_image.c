@@ -152,6 +152,8 @@ Test(image, pnm_of_every_kind) {
     expect_image(PNM("P3 1 2 5 0 1 2\n3 4 5\n"), 2, 1, 3, colours, 0);
     expect_image(PNM("P6 1 2 5\n\0\1\2\3\4\5"), 2, 1, 3, colours, 0);
     expect_image(PNM("P5 3 1 65535\n\0\0\x66\x66\xFF\xFF"), 1, 3, 1, greys, 0);
+    static const uint8_t nearest[] = {109, 146};
+    expect_image(PNM("P2 2 1 7 3 4"), 1, 2, 1, nearest, 0);
     expect_image(PNM("P5 3 1 1000\n\0\0\x01\x90\x03\xE8"), 1, 3, 1, greys, 0);
 }
 

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,25 +201,32 @@ Test(image_digit, dark_on_light_and_light_on_dark_are_the_same) {
     cr_expect(memcmp(faint, light, FIELD) == 0);
 }
 
-/* Light from one side, and noise: paper, photographed. */
+/* Light from one corner, and noise: a small digit on paper, photographed. */
 Test(image_digit, paper_is_no_ink) {
-    uint8_t pixels[100 * 80], clean[FIELD], shaded[FIELD];
-    draw_seven(pixels);
-    const oce_image image = {100, 80, 1, pixels};
-    convert(&image, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, clean);
+    enum { HEIGHT = 200, WIDTH = 240 };
+    static uint8_t seven[100 * 80], pixels[HEIGHT * WIDTH];
+    uint8_t clean[FIELD], photographed[FIELD];
+    draw_seven(seven);
+    convert(&(oce_image){100, 80, 1, seven}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, clean);
     unsigned noise = 1;
-    for (int i = 0; i < 100 * 80; i++) {
-        noise = noise * 1103515245U + 12345U;
-        const double light = 150 + 80.0 * (i % 80) / 80 + 0.2 * (i / 80.0);
-        const double level = light * (pixels[i] > 0 ? 0.25 : 1) + (noise >> 16) % 13 - 6;
-        pixels[i] = (uint8_t)level;
-    }
-    convert(&image, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, shaded);
-    expect_normal(shaded);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++) {
+            noise = noise * 1103515245U + 12345U;
+            const bool is_ink =
+                y >= 70 && y < 170 && x >= 100 && x < 180 && seven[(y - 70) * 80 + x - 100] > 0;
+            const double light = 120 + 65.0 * x / WIDTH + 50.0 * y / HEIGHT;
+            pixels[y * WIDTH + x] = (uint8_t)(light * (is_ink ? 0.3 : 1) + (noise >> 16) % 9 - 4);
+        }
+    convert(&(oce_image){HEIGHT, WIDTH, 1, pixels}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, photographed);
+    expect_normal(photographed);
     double difference = 0;
-    for (int i = 0; i < FIELD; i++)
-        difference += abs(clean[i] - shaded[i]);
+    int haze = 0;
+    for (int i = 0; i < FIELD; i++) {
+        difference += abs(clean[i] - photographed[i]);
+        haze += clean[i] == 0 && photographed[i] > 0;
+    }
     cr_expect(difference / FIELD < 4, "%g a pixel", difference / FIELD);
+    cr_expect(haze < 20, "%d pixels of paper are not black", haze);
 }
 
 Test(image_digit, light_on_dark_of_the_right_size_stays_as_it_is) {
@@ -270,15 +278,38 @@ Test(image_digit, very_wide_very_tall_and_very_small) {
     free(line);
 }
 
-/* Ink up to the edges, whose middle level tells nothing of the light then. */
+/* Ink all along an edge is no light. */
 Test(image_digit, a_digit_that_fills_its_picture) {
-    uint8_t pixels[40 * 24], whole[100 * 80], out[FIELD], expected[FIELD];
-    draw_seven(whole);
+    uint8_t corners[2][40 * 24], whole[100 * 80], out[FIELD], expected[FIELD];
     for (int y = 0; y < 40; y++)
-        memcpy(pixels + y * 24, whole + (30 + y) * 80 + 9, 24);
-    convert(&(oce_image){100, 80, 1, whole}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, expected);
-    convert(&(oce_image){40, 24, 1, pixels}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, out);
-    cr_expect(memcmp(out, expected, FIELD) == 0);
+        for (int x = 0; x < 24; x++) {
+            corners[0][y * 24 + x] = y < 6 || x < 6 ? 255 : 0;
+            corners[1][y * 24 + x] = y >= 34 || x >= 18 ? 255 : 0;
+        }
+    for (int i = 0; i < 2; i++) {
+        memset(whole, 0, sizeof whole);
+        for (int y = 0; y < 40; y++)
+            memcpy(whole + (30 + y) * 80 + 9, corners[i] + y * 24, 24);
+        convert(&(oce_image){100, 80, 1, whole}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, expected);
+        convert(&(oce_image){40, 24, 1, corners[i]}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, out);
+        cr_expect(memcmp(out, expected, FIELD) == 0, "%d", i);
+    }
+}
+
+/* What would reach beyond the input stays inside, even if the mass then lies off the centre. */
+Test(image_digit, a_heavy_corner) {
+    uint8_t pixels[80 * 80], out[FIELD];
+    for (int corner = 0; corner < 2; corner++) {
+        memset(pixels, 0, sizeof pixels);
+        for (int y = 0; y < 40; y++)
+            for (int x = 0; x < 40; x++)
+                if ((y < 14 && x < 14) || y < 2 || x < 2)
+                    pixels[corner == 0 ? (20 + y) * 80 + 20 + x : (59 - y) * 80 + 59 - x] = 255;
+        convert(&(oce_image){80, 80, 1, pixels}, OCE_IMAGE_DIGIT, SIDE, SIDE, 1, out);
+        const shape s = shape_of(out);
+        cr_expect(s.right - s.left + 1 == 20 && s.bottom - s.top + 1 == 20, "%d to %d, %d to %d",
+                  s.left, s.right, s.top, s.bottom);
+    }
 }
 
 Test(image_digit, nothing_stands_out) {

@@ -41,9 +41,9 @@ typedef enum oce_image_fit {
     /**
      * One handwritten digit, as MNIST's were made (yann.lecun.com/exdb/mnist): light ink on black,
      * scaled with its aspect kept so that its longer side is 20/28 of the input's, its centre of
-     * mass in the input's centre. Which of the picture's two brightnesses is ink is told by its
-     * edge, which is taken for background; the background becomes 0, the ink 255. A picture of the
-     * input's size whose ink is lighter than the background is taken as it is.
+     * mass in the input's centre. Light from one side is evened out. The brightness that most of
+     * the picture's edge has is the background, which becomes 0; the ink becomes 255. A picture of
+     * the input's size whose ink is lighter than the background is taken as it is.
      */
     OCE_IMAGE_DIGIT
 } oce_image_fit;

@@ -129,13 +129,22 @@ static oce_status level_light(const oce_plane *grey, uint8_t *levels) {
     return OCE_OK;
 }
 
+/* Whether the levels up to `threshold` are the background: most of the edge, or, where a digit lies
+ * along it and neither is clearly most, of the picture. */
+static bool has_dark_background(const histogram *all, const histogram *edge, int threshold) {
+    const int64_t dark = count_range(edge, 0, threshold);
+    const int64_t light = count_range(edge, threshold + 1, LEVELS - 1);
+    if (dark >= 2 * light || light >= 2 * dark)
+        return dark > light;
+    return count_range(all, 0, threshold) >= count_range(all, threshold + 1, LEVELS - 1);
+}
+
 static void find_ink(const oce_plane *plane, ink_scale *ink) {
     histogram every, edge;
     const histogram *all = &every;
     count_levels(plane, &every, &edge);
     const int threshold = otsu_threshold(all);
-    ink->is_light =
-        count_range(&edge, 0, threshold) >= count_range(&edge, threshold + 1, LEVELS - 1);
+    ink->is_light = has_dark_background(all, &edge, threshold);
     const int low = ink->is_light ? 0 : threshold + 1;
     const int high = ink->is_light ? threshold : LEVELS - 1;
     const int background = level_at(all, low, high, 0.5);
