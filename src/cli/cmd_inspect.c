@@ -21,7 +21,7 @@ static const cli_option options[] = {
     {"dump", "NAME", CLI_STRING(inspect_values, dump),
      .help = "write this tensor to an .npy file instead of showing anything"},
     {"out", "FILE", CLI_STRING(inspect_values, out), .shown_initial = "NAME.npy, '/' as '_'",
-     .help = "of --dump: the file, which ends in .npy"},
+     .help = "of --dump: the file to write"},
     CLI_JSON_OPTION(inspect_values, json),
     {0},
 };
