@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Losses are looked at at least this often; the model keeps OCE_METRICS_KEPT of them. */
-enum { CHECK_EVERY = 100 };
+enum { CHECK_EVERY = 20 };
 
 typedef struct loop {
     oce_model *model;
@@ -208,6 +208,7 @@ static bool emit(loop *l, oce_train_event_kind kind, uint64_t step, double loss,
  * come with the step itself. */
 static oce_status log_step(loop *l, uint64_t step, bool *go_on) {
     oce_metrics metrics;
+    OCE_TRY(check_losses(l, step)); /* names the first bad step, not this one */
     if (l->has_dropout)
         OCE_TRY(oce_model_evaluate(l->model, l->images, l->labels, l->batch, &metrics, NULL));
     else
