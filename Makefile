@@ -69,6 +69,7 @@ TEST_SRC := $(sort $(wildcard tests/test_*.c))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
+TENSORFLOW_SRC := $(sort $(wildcard tests/tensorflow/*.c))
 KERNELS := $(sort $(wildcard cl/*.cl cl/*.h))
 HEADERS := $(sort $(wildcard include/ocelli/*.h))
 
@@ -79,7 +80,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o) $(GEN_OBJ)
 CLI_OBJ := $(CLI_SRC:%.c=$(OBJ)/%.o)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OBJ)/%.o)
 ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) \
-    $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC))
+    $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC) $(TENSORFLOW_SRC))
 
 COMMAND := $(BUILD)/ocelli
 STATIC := $(BUILD)/libocelli.a
@@ -88,6 +89,8 @@ FAULT := $(BUILD)/tests/fault.so
 TEST_PROGRAMS := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
 EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+TENSORFLOW_TOOLS := $(TENSORFLOW_SRC:tests/tensorflow/%.c=$(BUILD)/tensorflow/%)
+TENSORFLOW_VENV := $(BUILD)/tensorflow-venv
 
 # --- Building ----------------------------------------------------------------------------------
 
@@ -176,6 +179,9 @@ $(FAULT): tests/support/fault.c tests/support/fault.h | $(READY)
 $(BUILD)/examples/%: $(OBJ)/examples/%.o $(DYNAMIC)
 	$(link) $< $(LDFLAGS) -L$(BUILD) -Wl,-rpath,'$$ORIGIN/..' -locelli -lm
 
+$(BUILD)/tensorflow/%: $(OBJ)/tests/tensorflow/%.o $(STATIC)
+	$(link) $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
+
 $(BUILD)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(STATIC)
 	$(link) -fsanitize=fuzzer $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
 
@@ -234,6 +240,19 @@ fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
 
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
+
+# TensorFlow is large, and no other target needs it: it comes from PyPI into a folder of its own.
+$(TENSORFLOW_VENV)/ready:
+	$(if $(Q),@printf '  VENV  %s\n' $(@D))
+	$(Q)rm -rf $(@D)
+	$(Q)python3 -m venv $(@D)
+	$(Q)pip='$(@D)/bin/pip install --quiet --disable-pip-version-check'; \
+	    $$pip tensorflow-cpu safetensors || $$pip tensorflow safetensors
+	@touch $@
+
+.PHONY: test-tensorflow
+test-tensorflow: $(COMMAND) $(TENSORFLOW_TOOLS) $(TENSORFLOW_VENV)/ready ## exchange saved models with TensorFlow from PyPI, both ways
+	@$(TENSORFLOW_VENV)/bin/python -B tests/tensorflow/test_checkpoints.py $(BUILD)
 
 .PHONY: lint
 lint: $(PROTO_H) ## check format, clang-tidy and cppcheck; installs nothing
