@@ -203,9 +203,10 @@ Test(model, forward_pass_is_that_of_the_reference_operations) {
     oce_device_close(device);
 }
 
-/* Moves every variable by `scale` times `direction`. */
-static void move(oce_model *model, float *const *start, float *const *direction, float scale) {
-    for (int v = 0; v < oce_model_variable_count(model); v++) {
+/* Moves each of the `count` variables by `scale` times `direction`. */
+static void move(oce_model *model, int count, float *const *start, float *const *direction,
+                 float scale) {
+    for (int v = 0; v < count; v++) {
         oce_variable variable;
         oce_model_variable(model, v, &variable);
         float *moved = test_zeros((size_t)variable.count);
@@ -255,9 +256,9 @@ Test(model, gradients_are_the_slope_of_the_loss) {
                 slope += (double)gradient[v][i] * (double)direction[v][i];
             }
             const float h = 5e-4F;
-            move(model, start, direction, h);
+            move(model, count, start, direction, h);
             const double above = loss_of(model, images, labels, BATCH);
-            move(model, start, direction, -h);
+            move(model, count, start, direction, -h);
             const double below = loss_of(model, images, labels, BATCH);
             const double numerical = (above - below) / (2 * (double)h);
             cr_expect_float_eq(slope, numerical, 2e-3 + 0.01 * fabs(slope),
