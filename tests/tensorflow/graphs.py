@@ -88,6 +88,14 @@ class Graph:
             for variable in tf.global_variables():
                 variable.load(reader.get_tensor(variable.op.name), self.session)
 
+    def change_last_bits(self, generator):
+        """Moves each element of each variable to one of its two neighbours in float32."""
+        with self.session.graph.as_default():
+            for variable in tf.trainable_variables():
+                values = variable.eval(self.session)
+                towards = generator.choice(np.float32([-np.inf, np.inf]), values.shape)
+                variable.load(np.nextafter(values, towards), self.session)
+
     def save(self, save_path, step):
         return self.saver.save(self.session, save_path, global_step=step, write_meta_graph=False)
 
