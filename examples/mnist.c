@@ -2,7 +2,6 @@
  * Trains the MNIST classifier, step by step, on the public API.
  *
  *   mnist DATA_FOLDER|synthetic [STEPS]
- *
  * Test run: mnist synthetic 20
  */
 #include <ocelli/ocelli.h>

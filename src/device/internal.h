@@ -19,7 +19,6 @@ struct oce_kernel {
     cl_kernel kernel;
     cl_uint arg_count;
     size_t max_work_group; /* CL_KERNEL_WORK_GROUP_SIZE */
-    size_t multiple;       /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE */
     struct oce_kernel *next;
 };
 

@@ -212,17 +212,12 @@ static oce_status create_kernel(oce_device *device, const oce_program *program, 
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "creating kernel %s of \"%s\"", name, program->key);
     kernel->max_work_group = 1;
-    kernel->multiple = 1;
     const cl_device_id id = device->entry->id;
     code = clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof kernel->arg_count,
                            &kernel->arg_count, NULL);
     if (code == CL_SUCCESS)
         code = clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_WORK_GROUP_SIZE,
                                         sizeof(size_t), &kernel->max_work_group, NULL);
-    if (code == CL_SUCCESS)
-        code = clGetKernelWorkGroupInfo(kernel->kernel, id,
-                                        CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
-                                        sizeof(size_t), &kernel->multiple, NULL);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "querying kernel %s of \"%s\"", name, program->key);
     return OCE_OK;

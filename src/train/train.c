@@ -23,7 +23,7 @@ typedef struct loop {
     size_t image; /* bytes */
     int32_t *indices;
     uint8_t *images, *labels;
-    bool has_dropout;
+    bool is_random;   /* a step drops out or augments: its loss is not that of the plain batch */
     uint64_t checked; /* losses of all steps before this one are finite */
     double started, last_log;
     uint64_t last_log_step;
@@ -127,7 +127,7 @@ static oce_status start(loop *l) {
     l->batch = oce_model_get_options(l->model)->batch;
     l->image = (size_t)(oce_dataset_height(l->dataset) * oce_dataset_width(l->dataset) *
                         oce_dataset_channels(l->dataset));
-    l->has_dropout = drops_out(l->model) || oce_model_get_options(l->model)->augment;
+    l->is_random = drops_out(l->model) || oce_model_get_options(l->model)->augment;
     OCE_TRY(oce_batches_create(oce_dataset_count(l->dataset), l->batch, options->shuffle,
                                options->seed, &l->batches));
     l->indices = malloc((size_t)l->batch * sizeof *l->indices);
@@ -209,7 +209,7 @@ static bool emit(loop *l, oce_train_event_kind kind, uint64_t step, double loss,
 static oce_status log_step(loop *l, uint64_t step, bool *go_on) {
     oce_metrics metrics;
     OCE_TRY(check_losses(l, step)); /* names the first bad step, not this one */
-    if (l->has_dropout)
+    if (l->is_random)
         OCE_TRY(oce_model_evaluate(l->model, l->images, l->labels, l->batch, &metrics, NULL));
     else
         OCE_TRY(oce_model_step_metrics(l->model, step, &metrics));
@@ -274,13 +274,13 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
         OCE_TRY(evaluate(l, step, OCE_TRAIN_VALIDATION, options->validation, go_on));
     if (is_due(step, options->test_every))
         OCE_TRY(evaluate(l, step, OCE_TRAIN_TEST, options->test, go_on));
-    if (logs && l->has_dropout)
+    if (logs && l->is_random)
         OCE_TRY(log_step(l, step, go_on));
     if (l->saver != NULL && is_due(step, options->save->every) && l->saved != step + 1)
         OCE_TRY(save(l, step, go_on));
     OCE_TRY(oce_model_train_step(l->model, l->images, l->labels,
                                  oce_schedule_rate(&options->learning_rate, step)));
-    if (logs && !l->has_dropout)
+    if (logs && !l->is_random)
         OCE_TRY(log_step(l, step, go_on));
     if (step + 1 - l->checked >= CHECK_EVERY || logs || step + 1 == options->steps)
         OCE_TRY(check_losses(l, step + 1));
