@@ -72,6 +72,28 @@ Test(buffer, later_write_arrives_in_queue_order) {
     oce_buffer_destroy(buffer);
 }
 
+/* What was flushed counts too: the host may then use its memory again. */
+Test(buffer, finish_waits_for_what_was_flushed) {
+    enum { WRITES = 8 };
+    const size_t bytes = (size_t)(test_is_small() ? 1 : 16) << 20;
+    unsigned char *data = malloc(bytes), *read = malloc(bytes);
+    cr_assert(data != NULL && read != NULL);
+    memset(data, 1, bytes);
+    oce_buffer *buffer = NULL;
+    TEST_OK(oce_buffer_create(device, bytes, &buffer));
+    for (int i = 0; i < WRITES; i++)
+        TEST_OK(oce_buffer_write_later(buffer, 0, data, bytes));
+    TEST_OK(oce_device_flush(device));
+    TEST_OK(oce_device_finish(device));
+    memset(data, 2, bytes);
+    TEST_OK(oce_buffer_read(buffer, 0, read, bytes));
+    memset(data, 1, bytes);
+    cr_expect(memcmp(read, data, bytes) == 0);
+    free(data);
+    free(read);
+    oce_buffer_destroy(buffer);
+}
+
 Test(buffer, clear_touches_its_range_only) {
     oce_buffer *buffer = counting(6);
     TEST_OK(oce_buffer_clear(buffer, 1, 3));

@@ -102,13 +102,20 @@ oce_status oce_device_open(const char *selector, oce_device **result) {
     return OCE_OK;
 }
 
+/* The marker is for Mesa 22.3, whose clFinish() waits for nothing if the last command was flushed. */
+static cl_int finish_queue(cl_command_queue queue) {
+    const cl_int code = clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
+    return code == CL_SUCCESS ? clFinish(queue) : code;
+}
+
 void oce_device_close(oce_device *device) {
     if (device == NULL)
         return;
     if (device->queue != NULL)
-        clFinish(device->queue);
+        finish_queue(device->queue);
     oce_profile_release(&device->profile);
     oce_programs_release(device);
+    oce_notices_release(device);
     if (device->queue != NULL)
         clReleaseCommandQueue(device->queue);
     if (device->context != NULL)
@@ -126,7 +133,7 @@ const oce_limits *oce_device_limits(const oce_device *device) {
 }
 
 oce_status oce_device_finish(oce_device *device) {
-    const cl_int code = clFinish(device->queue);
+    const cl_int code = finish_queue(device->queue);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "waiting for \"%s\"", device->entry->info.name);
     return OCE_OK;
