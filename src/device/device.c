@@ -102,7 +102,7 @@ oce_status oce_device_open(const char *selector, oce_device **result) {
     return OCE_OK;
 }
 
-/* The marker is for Mesa 22.3, whose clFinish() waits for nothing if the last command was flushed. */
+/* The marker is for Mesa 22.3, whose clFinish() does not wait for what was flushed before. */
 static cl_int finish_queue(cl_command_queue queue) {
     const cl_int code = clEnqueueMarkerWithWaitList(queue, 0, NULL, NULL);
     return code == CL_SUCCESS ? clFinish(queue) : code;
@@ -115,7 +115,6 @@ void oce_device_close(oce_device *device) {
         finish_queue(device->queue);
     oce_profile_release(&device->profile);
     oce_programs_release(device);
-    oce_notices_release(device);
     if (device->queue != NULL)
         clReleaseCommandQueue(device->queue);
     if (device->context != NULL)
