@@ -13,6 +13,9 @@ LIBDIR ?= $(PREFIX)/lib## where `make install` puts libraries
 DATA ?=## folder with the data set for `make run`; else ./data, fetched if need be
 ARGS ?=## more arguments for `ocelli train mnist` in `make run`
 TESTS ?=## the test programs to run, e.g. "test_base test_conv2d"; else all
+PYTHON_PEERS ?=## a Python with TensorFlow, PyTorch, onnxruntime and onnx for `make bench-peers`; else one is set up
+QUICK ?=## 1: `make bench-peers` takes three minutes instead of fifteen
+ONLY ?=## sections of `make bench-peers`, e.g. "train infer"; else all
 FUZZ_SECONDS ?= 60## how long `make fuzz` runs each fuzzer
 
 Q := $(if $(filter-out 0,$(V)),,@)
@@ -80,7 +83,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o) $(GEN_OBJ)
 CLI_OBJ := $(CLI_SRC:%.c=$(OBJ)/%.o)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OBJ)/%.o)
 ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) \
-    $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC) $(TENSORFLOW_SRC))
+    $(patsubst %.c,$(OBJ)/%.o,$(TEST_SRC) $(EXAMPLE_SRC) $(FUZZ_SRC) $(TENSORFLOW_SRC) $(BENCH_SRC))
 
 COMMAND := $(BUILD)/ocelli
 STATIC := $(BUILD)/libocelli.a
@@ -91,6 +94,9 @@ EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 TENSORFLOW_TOOLS := $(TENSORFLOW_SRC:tests/tensorflow/%.c=$(BUILD)/tensorflow/%)
 TENSORFLOW_VENV := $(BUILD)/tensorflow-venv
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+BENCH_TOOLS := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
+PEERS_VENV := $(BUILD)/peers-venv
 
 # --- Building ----------------------------------------------------------------------------------
 
@@ -118,7 +124,7 @@ $(CONTENTS): force
 force:
 
 INCLUDES := -Iinclude -Isrc -I$(GEN)
-$(OBJ)/examples/%.o: INCLUDES := -Iinclude
+$(OBJ)/examples/%.o $(OBJ)/bench/%.o: INCLUDES := -Iinclude
 $(OBJ)/tests/%.o: INCLUDES += -Itests
 $(OBJ)/src/cli/%.o: DEFINES := -DOCELLI_VERSION='"$(VERSION)"'
 $(PROTO_C:.c=.o): WARNINGS := -w
@@ -182,6 +188,9 @@ $(BUILD)/examples/%: $(OBJ)/examples/%.o $(DYNAMIC)
 $(BUILD)/tensorflow/%: $(OBJ)/tests/tensorflow/%.o $(STATIC)
 	$(link) $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
 
+$(BUILD)/bench/%: $(OBJ)/bench/%.o $(STATIC)
+	$(link) $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
+
 $(BUILD)/fuzzers/%: $(OBJ)/tests/fuzz/%.o $(STATIC)
 	$(link) -fsanitize=fuzzer $< $(STATIC) $(LDFLAGS) $(LIB_LIBS)
 
@@ -214,7 +223,7 @@ SELECTED := $(if $(TESTS),$(TESTS:%=$(BUILD)/tests/%),$(TEST_PROGRAMS))
 .PHONY: check
 check: all $(SELECTED) $(FAULT) ## the same without installing anything
 	@SANITIZE=$(call on,$(SANITIZE)) tools/run-tests $(BUILD) \
-	    $(SELECTED) $(if $(TESTS),,$(EXAMPLES) tools/check-sources)
+	    $(SELECTED) $(if $(TESTS),,$(EXAMPLES) tools/check-sources tools/check-gpu-builds)
 
 # The tests of operations: those with a source file in src/ops.
 OPERATIONS := $(patsubst src/ops/%.c,test_%%,$(wildcard src/ops/*.c))
@@ -225,6 +234,17 @@ test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 	@tools/setup --test --oclgrind
 	@$(BUILD_ALL) all $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 	@OCLGRIND=1 tools/run-tests $(BUILD) $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
+
+# NVIDIA's assembler comes from PyPI into a folder of its own; without a network it is done without.
+GPU_VENV := $(BUILD)/gpu-venv
+.PHONY: gpu-report
+gpu-report: ## compile every GPU kernel offline for AMD, NVIDIA and Intel GPUs, and write docs/results/gpu-report.md
+	@tools/setup --gpu || echo 'gpu-report: goes on with the compilers that are here'
+	@[ -e $(GPU_VENV)/ready ] || { python3 -m venv $(GPU_VENV) && \
+	    $(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check \
+	        nvidia-cuda-nvcc nvidia-cuda-nvdisasm && touch $(GPU_VENV)/ready; } || \
+	    echo "gpu-report: NVIDIA's tools could not be had from PyPI"
+	@tools/gpu-report --build $(BUILD) -o docs/results/gpu-report.md
 
 .PHONY: fuzz
 fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
@@ -253,6 +273,23 @@ $(TENSORFLOW_VENV)/ready:
 .PHONY: test-tensorflow
 test-tensorflow: $(COMMAND) $(TENSORFLOW_TOOLS) $(TENSORFLOW_VENV)/ready ## exchange saved models with TensorFlow from PyPI, both ways
 	@$(TENSORFLOW_VENV)/bin/python -B tests/tensorflow/test_checkpoints.py $(BUILD)
+
+$(PEERS_VENV)/ready:
+	$(if $(Q),@printf '  VENV  %s\n' $(@D))
+	$(Q)rm -rf $(@D)
+	$(Q)python3 -m venv $(@D)
+	$(Q)pip='$(@D)/bin/pip install --quiet --disable-pip-version-check'; \
+	    { $$pip tensorflow-cpu || $$pip tensorflow; } && \
+	    $$pip torch onnxruntime onnx threadpoolctl
+	@touch $@
+
+# All of it is docs/results/peers.md; a quick or partial run only prints, and writes build/peers.md.
+PEERS_COMMAND := make bench-peers$(if $(call on,$(QUICK)), QUICK=1)$(if $(ONLY), ONLY="$(ONLY)")
+.PHONY: bench-peers
+bench-peers: $(COMMAND) $(BENCH_TOOLS) $(if $(PYTHON_PEERS),,$(PEERS_VENV)/ready) ## compare with TensorFlow, PyTorch, onnxruntime and OpenBLAS from PyPI
+	@$(or $(PYTHON_PEERS),$(PEERS_VENV)/bin/python) -B bench/peers.py --build $(BUILD) \
+	    --only '$(ONLY)' --command '$(PEERS_COMMAND)' $(if $(call on,$(QUICK)),--quick) \
+	    --out $(if $(call on,$(QUICK))$(ONLY),$(BUILD)/peers.md,docs/results/peers.md) $(ARGS)
 
 .PHONY: lint
 lint: $(PROTO_H) ## check format, clang-tidy and cppcheck; installs nothing

@@ -1,0 +1,83 @@
+"""NVIDIA GPUs: clang to PTX, then NVIDIA's assembler, which allocates registers as the driver does."""
+
+import re
+
+from gpu_report import listing
+
+TARGETS = ("sm_75", "sm_86", "sm_90", "sm_120")
+LIBRARY = "nvptx64--nvidiacl.bc"
+WARP = 32
+REGISTERS_OF_UNIT = 65536
+# warps and bytes of local memory of a multiprocessor, bytes that a group takes beside its own
+UNIT = {"sm_75": (32, 65536, 0), "sm_86": (48, 102400, 1024), "sm_90": (64, 233472, 1024),
+        "sm_120": (48, 102400, 1024)}
+USUAL_ITEMS = 256  # of a group where the kernel does not say: the launch path's choice
+
+MEMORY = re.compile(r"(LD|ST)(G|S|L)?(?=\.|$)((?:\.\w+)*)")
+SPACES = {"G": "global", "S": "local", "L": "private", None: "global"}
+
+
+def compile_program(tools, source, options, target, folder):
+    ptx, cubin = folder / "k.ptx", folder / "k.cubin"
+    tools.run([tools.clang, *tools.front_end(options), "-S", str(source), "-o", str(ptx),
+               "-target", "nvptx64--nvidiacl", "-Xclang", "-target-cpu", "-Xclang", "sm_75",
+               "-Xclang", "-mlink-builtin-bitcode", "-Xclang", str(tools.library(LIBRARY))])
+    log = tools.run([tools.ptxas, "-v", "-arch=" + target, str(ptx), "-o", str(cubin)])
+    code = tools.run([tools.nvdisasm, "-c", str(cubin)]) if tools.nvdisasm else ""
+    ptx_text = ptx.read_text()
+    records = {}
+    for part in log.split("Compiling entry function '")[1:]:
+        name = part.split("'")[0]
+        record = read_listing(code, name) if code else {"instructions": None}
+        entry = ptx_text[ptx_text.index(".entry %s(" % name):]
+        items = listing.reqd_items(entry[:entry.index("{")], r"\.reqntid ([\d, ]+)")
+        spill = [int(n) for n in re.findall(r"(\d+) bytes spill", part)]
+        stack = re.search(r"(\d+) bytes stack frame", part)
+        local = re.search(r"(\d+) bytes smem", part)
+        record.update(registers=int(re.search(r"Used (\d+) registers", part).group(1)),
+                      spill=sum(spill), private=int(stack.group(1)) if stack else 0,
+                      local=int(local.group(1)) if local else 0, items=items)
+        add_occupancy(record, target)
+        records[name] = record
+    return records
+
+
+def add_occupancy(record, target):
+    max_warps, local, extra = UNIT[target]
+    warps = -(-(record["items"] or USUAL_ITEMS) // WARP)
+    registers = -(-record["registers"] * WARP // 256) * 256
+    groups = min(max_warps // warps, REGISTERS_OF_UNIT // registers // warps)
+    if record["local"]:
+        groups = min(groups, local // (record["local"] + extra))
+    record["groups"] = groups
+    record["occupancy"] = "%d of %d warps" % (groups * warps, max_warps)
+
+
+def read_listing(code, name):
+    start = code.index("\n.text.%s:" % name)
+    body = code[start:].split("//-----")[0]
+    instructions, labels = [], {}
+    for line in body.splitlines():
+        label = re.match(r"(\.L_\w+):", line)
+        code_line = re.match(r"\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?\s*([A-Z][\w.]*)(.*)", line)
+        if label:
+            labels[label.group(1)] = len(instructions)
+        elif code_line:
+            instructions.append(read_line(*code_line.groups()))
+    return listing.summary(instructions, labels)
+
+
+def read_line(mnemonic, rest):
+    jump = re.search(r"`\((\.L_\w+)\)", rest) if mnemonic.startswith("BRA") else None
+    instruction = listing.Instruction(mnemonic, jump.group(1) if jump else None)
+    if mnemonic.split(".")[0] in ("FFMA", "FFMA2"):
+        instruction.kind = "fma"
+    elif mnemonic == "NOP":
+        instruction.kind = "hint"
+    memory = MEMORY.fullmatch(mnemonic)
+    if memory:
+        way, space, flags = memory.groups()
+        width = re.search(r"\.[USB]?(128|96|64|16|8)\b", flags)
+        instruction.access = (SPACES[space], "load" if way == "LD" else "store",
+                              int(width.group(1)) if width else 32)
+    return instruction
