@@ -124,8 +124,9 @@ maximum max_of_part(__global const float *x, const int x_row, const int x_pixel,
 }
 
 /* winners: a byte an output, dense; may be absent. */
-KERNEL void max_pool(IMAGES(x), IMAGES_OUT(y), __global uchar *winners, EXTENTS) {
+KERNEL void max_pool(IMAGES(x), IMAGES_OUT(y), OUT_BYTES(winners), EXTENTS) {
     const int i = ITEM_ROW;
+    __global uchar *winners = winners_base != 0 ? AT(winners) : 0;
     __global const float *x = IMAGE(x) + (i * SH - top) * x_row;
     __global float *y = IMAGE(y) + i * y_row;
     const ulong row = (get_global_id(2) * out_height + i) * out_width;
@@ -201,17 +202,17 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
     }
 }
 
-KERNEL void max_pool_grad(IMAGES(dy), __global const uchar *winners, IMAGES_OUT(dx), EXTENTS) {
+KERNEL void max_pool_grad(IMAGES(dy), IN_BYTES(winners), IMAGES_OUT(dx), EXTENTS) {
     gather_max(IMAGE(dy), dy_row, dy_pixel,
-               winners + get_global_id(2) * ((ulong)out_height * out_width * channels), 0, 0, 0,
+               AT(winners) + get_global_id(2) * ((ulong)out_height * out_width * channels), 0, 0, 0,
                IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height, out_width, width, top,
                left, item_pixels, 0);
 }
 
-KERNEL void max_pool_relu_grad(IMAGES(dy), __global const uchar *winners, IMAGES(y),
-                               IMAGES_OUT(dx), EXTENTS) {
+KERNEL void max_pool_relu_grad(IMAGES(dy), IN_BYTES(winners), IMAGES(y), IMAGES_OUT(dx),
+                               EXTENTS) {
     gather_max(IMAGE(dy), dy_row, dy_pixel,
-               winners + get_global_id(2) * ((ulong)out_height * out_width * channels), IMAGE(y),
+               AT(winners) + get_global_id(2) * ((ulong)out_height * out_width * channels), IMAGE(y),
                y_row, y_pixel, IMAGE(dx) + ITEM_ROW * dx_row, dx_pixel, channels, out_height,
                out_width, width, top, left, item_pixels, 1);
 }

@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "ops/lines.h"
+#include "ops/pool_images.h"
 
 #include <stdlib.h>
 
@@ -179,43 +180,87 @@ static oce_status launch(const oce_pool_plan *plan, const char *name, bool is_al
     return oce_launch(kernel, range, args, count);
 }
 
-oce_status oce_pool_forward(oce_pool_plan *plan, const oce_tensor *x, const oce_tensor *y,
-                            oce_buffer *winners) {
-    OCE_TRY(check_tensor(x, "pool: x", plan->x));
-    OCE_TRY(check_tensor(y, "pool: y", plan->y));
+/* The tensor's images first..first+count-1. */
+static oce_tensor images_of(const oce_tensor *tensor, int64_t first, int64_t count) {
+    oce_tensor part = *tensor;
+    part.offset += (size_t)(first * tensor->stride[0]);
+    part.dim[0] = count;
+    return part;
+}
+
+static oce_status check_images(const oce_pool_plan *plan, int64_t first, int64_t count) {
+    const int64_t batch = plan->y[0];
+    OCE_REQUIRE(first >= 0 && count >= 0 && first <= batch && count <= batch - first,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "pool: %lld images from image %lld on, of a batch of "
+                "%lld",
+                (long long)count, (long long)first, (long long)batch);
+    return OCE_OK;
+}
+
+/* The winners from image `first` on. */
+static oce_arg winners_of(const oce_pool_plan *plan, const oce_buffer *winners, int64_t first) {
+    const int64_t image = plan->y[1] * plan->y[2] * plan->y[3];
+    return oce_arg_part(winners, winners != NULL ? (uint64_t)(first * image) : 0);
+}
+
+oce_status oce_pool_forward_images(oce_pool_plan *plan, int64_t first, int64_t count,
+                                   const oce_tensor *x, const oce_tensor *all_y,
+                                   oce_buffer *winners) {
+    OCE_TRY(check_images(plan, first, count));
+    const int64_t x_dim[4] = {count, plan->x[1], plan->x[2], plan->x[3]};
+    const int64_t y_dim[4] = {count, plan->y[1], plan->y[2], plan->y[3]};
+    OCE_TRY(check_tensor(x, "pool: x", x_dim));
+    OCE_TRY(check_tensor(all_y, "pool: y", plan->y));
+    const oce_tensor part = images_of(all_y, first, count), *y = &part;
     const bool is_aligned = oce_tensor_is_aligned(x) && oce_tensor_is_aligned(y);
     if (plan->kind == OCE_POOL_AVERAGE) {
         OCE_REQUIRE(winners == NULL, OCE_ERROR_INVALID_ARGUMENT, "average pool has no winners");
         const oce_arg args[] = {IMAGE_ARGS(x), IMAGE_ARGS(y), EXTENT_ARGS(plan)};
-        return launch(plan, "average_pool", is_aligned, plan->y, args, OCE_COUNT(args));
+        return launch(plan, "average_pool", is_aligned, y_dim, args, OCE_COUNT(args));
     }
     if (winners != NULL)
         OCE_TRY(oce_buffer_expect(winners, "max pool: winners", output_bytes(plan)));
-    const oce_arg args[] = {IMAGE_ARGS(x), IMAGE_ARGS(y), oce_arg_buffer(winners),
+    const oce_arg args[] = {IMAGE_ARGS(x), IMAGE_ARGS(y), winners_of(plan, winners, first),
                             EXTENT_ARGS(plan)};
-    return launch(plan, "max_pool", is_aligned, plan->y, args, OCE_COUNT(args));
+    return launch(plan, "max_pool", is_aligned, y_dim, args, OCE_COUNT(args));
+}
+
+oce_status oce_pool_forward(oce_pool_plan *plan, const oce_tensor *x, const oce_tensor *y,
+                            oce_buffer *winners) {
+    return oce_pool_forward_images(plan, 0, plan->y[0], x, y, winners);
+}
+
+oce_status oce_pool_grad_images(oce_pool_plan *plan, int64_t first, int64_t count,
+                                const oce_tensor *all_dy, const oce_buffer *winners,
+                                const oce_tensor *all_relu_output, const oce_tensor *dx) {
+    OCE_TRY(check_images(plan, first, count));
+    const int64_t x_dim[4] = {count, plan->x[1], plan->x[2], plan->x[3]};
+    OCE_TRY(check_tensor(all_dy, "pool gradient: dy", plan->y));
+    OCE_TRY(check_tensor(dx, "pool gradient: dx", x_dim));
+    const oce_tensor dy_part = images_of(all_dy, first, count), *dy = &dy_part;
+    const bool is_aligned = oce_tensor_is_aligned(dy) && oce_tensor_is_aligned(dx) &&
+                            (all_relu_output == NULL || oce_tensor_is_aligned(all_relu_output));
+    if (plan->kind == OCE_POOL_AVERAGE) {
+        OCE_REQUIRE(winners == NULL && all_relu_output == NULL, OCE_ERROR_INVALID_ARGUMENT,
+                    "the average pool's gradient takes neither winners nor a ReLU's output");
+        const oce_arg args[] = {IMAGE_ARGS(dy), IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
+        return launch(plan, "average_pool_grad", is_aligned, x_dim, args, OCE_COUNT(args));
+    }
+    OCE_TRY(oce_buffer_expect(winners, "max pool gradient: winners", output_bytes(plan)));
+    if (all_relu_output == NULL) {
+        const oce_arg args[] = {IMAGE_ARGS(dy), winners_of(plan, winners, first), IMAGE_ARGS(dx),
+                                EXTENT_ARGS(plan)};
+        return launch(plan, "max_pool_grad", is_aligned, x_dim, args, OCE_COUNT(args));
+    }
+    OCE_TRY(check_tensor(all_relu_output, "pool gradient: relu_output", plan->y));
+    const oce_tensor y_part = images_of(all_relu_output, first, count), *y = &y_part;
+    const oce_arg args[] = {IMAGE_ARGS(dy), winners_of(plan, winners, first), IMAGE_ARGS(y),
+                            IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
+    return launch(plan, "max_pool_relu_grad", is_aligned, x_dim, args, OCE_COUNT(args));
 }
 
 oce_status oce_pool_grad(oce_pool_plan *plan, const oce_tensor *dy, const oce_buffer *winners,
                          const oce_tensor *relu_output, const oce_tensor *dx) {
-    OCE_TRY(check_tensor(dy, "pool gradient: dy", plan->y));
-    OCE_TRY(check_tensor(dx, "pool gradient: dx", plan->x));
-    const bool is_aligned = oce_tensor_is_aligned(dy) && oce_tensor_is_aligned(dx) &&
-                            (relu_output == NULL || oce_tensor_is_aligned(relu_output));
-    if (plan->kind == OCE_POOL_AVERAGE) {
-        OCE_REQUIRE(winners == NULL && relu_output == NULL, OCE_ERROR_INVALID_ARGUMENT,
-                    "the average pool's gradient takes neither winners nor a ReLU's output");
-        const oce_arg args[] = {IMAGE_ARGS(dy), IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
-        return launch(plan, "average_pool_grad", is_aligned, plan->x, args, OCE_COUNT(args));
-    }
-    OCE_TRY(oce_buffer_expect(winners, "max pool gradient: winners", output_bytes(plan)));
-    if (relu_output == NULL) {
-        const oce_arg args[] = {IMAGE_ARGS(dy), oce_arg_buffer(winners), IMAGE_ARGS(dx),
-                                EXTENT_ARGS(plan)};
-        return launch(plan, "max_pool_grad", is_aligned, plan->x, args, OCE_COUNT(args));
-    }
-    OCE_TRY(check_tensor(relu_output, "pool gradient: relu_output", plan->y));
-    const oce_arg args[] = {IMAGE_ARGS(dy), oce_arg_buffer(winners), IMAGE_ARGS(relu_output),
-                            IMAGE_ARGS(dx), EXTENT_ARGS(plan)};
-    return launch(plan, "max_pool_relu_grad", is_aligned, plan->x, args, OCE_COUNT(args));
+    return oce_pool_grad_images(plan, 0, plan->y[0], dy, winners, relu_output, dx);
 }

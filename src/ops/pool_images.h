@@ -1,0 +1,18 @@
+/* Pooling of some of a batch's images, for a model that computes a layer in strips of images. */
+#ifndef OCE_OPS_POOL_IMAGES_H
+#define OCE_OPS_POOL_IMAGES_H
+
+#include <ocelli/pool.h>
+
+/* As oce_pool_forward(), but only for the images first..first+count-1 of the plan's batch: x has
+ * those alone, y and the winners are of the whole batch. */
+oce_status oce_pool_forward_images(oce_pool_plan *plan, int64_t first, int64_t count,
+                                   const oce_tensor *x, const oce_tensor *y, oce_buffer *winners);
+
+/* As oce_pool_grad(): dx has those images alone; dy, winners and relu_output are of the whole
+ * batch. */
+oce_status oce_pool_grad_images(oce_pool_plan *plan, int64_t first, int64_t count,
+                                const oce_tensor *dy, const oce_buffer *winners,
+                                const oce_tensor *relu_output, const oce_tensor *dx);
+
+#endif
