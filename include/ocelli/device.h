@@ -57,6 +57,9 @@ typedef struct oce_device_info {
     uint64_t max_work_group_size; /**< work-items */
     bool local_memory_is_real;    /**< dedicated hardware, not plain memory */
     bool unified_memory;          /**< shares its memory with the host */
+    bool has_fast_fma;            /**< fma() is one instruction */
+    bool has_images;              /**< image support, which Ocelli does without */
+    const char *extensions;       /**< names, with blanks between them */
 } oce_device_info;
 
 /** A snapshot of all platforms and devices. Opaque. */
@@ -96,6 +99,12 @@ typedef struct oce_device oce_device;
 /** Opens the device that `selector` means (oce_device_list_select).
  * Errors: those of the selection, OCE_ERROR_OPENCL, OCE_ERROR_HOST_MEMORY. */
 OCE_API oce_status oce_device_open(const char *selector, oce_device **device);
+/**
+ * The next line about something that went otherwise than expected without being a failure: kernels
+ * that the driver could not build, say, so that others are used. Each is given once; NULL: no more.
+ * The text lives as long as the device.
+ */
+OCE_API const char *oce_device_take_notice(oce_device *device);
 /** Closes the device; what was made from it must be gone. NULL is allowed. */
 OCE_API void oce_device_close(oce_device *device);
 OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);

@@ -5,6 +5,16 @@
 
 #include <stdlib.h>
 
+/* What tests ask for: a device whose memory is used up (caps.h), or that fails once (fault.h). */
+static cl_int test_failure(oce_device *device, size_t bytes) {
+    const bool is_full = device->list->caps.memory != UINT64_MAX &&
+                         bytes > device->limits.global_bytes - device->allocated;
+    device->allocations++;
+    return is_full || device->allocations == device->fault.allocation
+               ? CL_MEM_OBJECT_ALLOCATION_FAILURE
+               : CL_SUCCESS;
+}
+
 oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **result) {
     *result = NULL;
     const oce_limits *limits = &device->limits;
@@ -16,16 +26,18 @@ oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **resu
                 padded, device->entry->info.name, limits->max_allocation);
     oce_buffer *buffer = calloc(1, sizeof *buffer);
     OCE_REQUIRE(buffer != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a buffer");
-    cl_int code = CL_SUCCESS;
+    cl_int code = test_failure(device, padded);
     buffer->device = device;
     buffer->bytes = bytes;
-    buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
+    if (code == CL_SUCCESS)
+        buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
     if (code != CL_SUCCESS) {
         free(buffer);
         return oce_opencl_fail(code, "allocating a buffer of %zu bytes on \"%s\" (%llu bytes)",
                                padded, device->entry->info.name,
                                (unsigned long long)limits->global_bytes);
     }
+    device->allocated += padded;
     *result = buffer;
     return OCE_OK;
 }
@@ -34,6 +46,7 @@ void oce_buffer_destroy(oce_buffer *buffer) {
     if (buffer == NULL)
         return;
     clReleaseMemObject(buffer->memory);
+    buffer->device->allocated -= buffer->bytes + OCE_BUFFER_SLACK;
     free(buffer);
 }
 

@@ -28,11 +28,8 @@ static int vector_width(const oce_device_info *info) {
     return width;
 }
 
-static bool has_fast_fma(cl_device_id id) {
-    cl_device_fp_config config = 0;
-    if (clGetDeviceInfo(id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL) != CL_SUCCESS)
-        config = 0;
-    return (config & CL_FP_FMA) != 0;
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
 }
 
 static oce_limits query_limits(const oce_device_entry *entry) {
@@ -47,7 +44,7 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         .local_is_real = info->local_memory_is_real,
         .max_allocation = (size_t)info->largest_allocation,
         .global_bytes = info->memory_bytes,
-        .has_fast_fma = has_fast_fma(entry->id),
+        .has_fast_fma = info->has_fast_fma,
     };
     size_t items[16] = {0}; /* the driver may have more than three dimensions */
     cl_uint dimensions = 0;
@@ -57,7 +54,7 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_ITEM_SIZES, dimensions * sizeof(size_t),
                         items, NULL) == CL_SUCCESS)
         for (int i = 0; i < 3; i++)
-            limits.max_items[i] = items[i] > 0 ? items[i] : 1;
+            limits.max_items[i] = min_size(items[i] > 0 ? items[i] : 1, limits.max_work_group);
     return limits;
 }
 
@@ -87,7 +84,9 @@ oce_status oce_device_open(const char *selector, oce_device **result) {
     OCE_REQUIRE(device != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a device");
     device->profile.label = "";
     int index = -1;
-    oce_status status = oce_device_list_create(&device->list);
+    oce_status status = oce_fault_parse(getenv("OCELLI_FAULT"), &device->fault);
+    if (status == OCE_OK)
+        status = oce_device_list_create(&device->list);
     if (status == OCE_OK)
         status = oce_device_list_select(device->list, selector, &index, NULL);
     if (status == OCE_OK) {
@@ -115,6 +114,7 @@ void oce_device_close(oce_device *device) {
         finish_queue(device->queue);
     oce_profile_release(&device->profile);
     oce_programs_release(device);
+    oce_notices_release(device);
     if (device->queue != NULL)
         clReleaseCommandQueue(device->queue);
     if (device->context != NULL)

@@ -8,6 +8,8 @@
 #include <ocelli/device.h>
 #include <ocelli/tensor.h>
 
+#include "base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -139,6 +141,17 @@ oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, 
 /* Names what the following launches belong to, e.g. "conv1 forward", and the flops of that
  * operation (added to the label's sum by this call). `label` must outlive the device's profile. */
 void oce_device_label(oce_device *device, const char *label, double flops);
+
+/* Whether a failure to prepare one family of kernels leaves it to others: the driver cannot build
+ * or start them, or they need more than the device has. */
+static inline bool oce_status_spares_others(oce_status status) {
+    return status == OCE_ERROR_UNSUPPORTED || status == OCE_ERROR_BUILD ||
+           status == OCE_ERROR_OPENCL;
+}
+
+/* Adds a line for oce_device_take_notice(), unless there was one with the same key already. */
+void oce_device_notice(oce_device *device, const char *key, const char *format, ...)
+    OCE_PRINTF(3, 4);
 
 /* ---- Buffers ------------------------------------------------------------------------------- */
 

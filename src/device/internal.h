@@ -3,6 +3,7 @@
 #define OCE_DEVICE_INTERNAL_H
 
 #include "device/device.h"
+#include "device/fault.h"
 #include "device/opencl.h"
 #include "device/platform.h"
 
@@ -39,6 +40,13 @@ typedef struct oce_profile {
     int pending_count;
 } oce_profile;
 
+typedef struct oce_notice {
+    char key[64];
+    char text[1024];
+    bool is_taken;
+    struct oce_notice *next;
+} oce_notice;
+
 struct oce_device {
     oce_device_list *list; /* owns the strings of *entry */
     const oce_device_entry *entry;
@@ -48,6 +56,10 @@ struct oce_device {
     oce_program *programs;
     oce_kernel *kernels;
     oce_profile profile;
+    oce_notice *notices; /* in order */
+    oce_fault fault;
+    uint64_t allocations; /* buffers made so far */
+    uint64_t allocated;   /* bytes of those that are left */
 };
 
 struct oce_buffer {
@@ -60,6 +72,7 @@ struct oce_buffer {
 oce_status oce_program_get(oce_device *device, const char *file, const char *options,
                            const oce_program **program);
 void oce_programs_release(oce_device *device);
+void oce_notices_release(oce_device *device);
 
 /* The entry for a kernel under the current label; -1 if there is no memory. */
 int oce_profile_entry_index(oce_profile *profile, const char *kernel);

@@ -4,6 +4,7 @@
 #include "base/size.h"
 
 #include <stdint.h>
+#include <string.h>
 
 /* Items of a group where the caller leaves it open: enough to fill a unit, never more than 256,
  * which every GPU driver allows. */
@@ -109,7 +110,9 @@ oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, 
             kernel->name, range.global[0], range.global[1], range.global[2], range.local[0],
             range.local[1], range.local[2], device->entry->info.name);
     if (profile)
-        return oce_profile_add(device, event,
-                               oce_profile_entry_index(&device->profile, kernel->name));
-    return OCE_OK;
+        OCE_TRY(oce_profile_add(device, event,
+                                oce_profile_entry_index(&device->profile, kernel->name)));
+    return strcmp(device->fault.result, kernel->name) == 0
+               ? oce_fault_spoil_launch(kernel, args, count)
+               : OCE_OK;
 }

@@ -102,6 +102,7 @@ DEFINE_DEVICE_NUMBER(cl_bool)
 DEFINE_DEVICE_NUMBER(size_t)
 DEFINE_DEVICE_NUMBER(cl_device_type)
 DEFINE_DEVICE_NUMBER(cl_device_local_mem_type)
+DEFINE_DEVICE_NUMBER(cl_device_fp_config)
 
 static oce_device_type type_of(cl_device_type type) {
     if (type & CL_DEVICE_TYPE_GPU)
@@ -157,6 +158,11 @@ static oce_status add_device(oce_device_list *list, int platform, cl_platform_id
     info->local_memory_is_real = DEVICE_NUMBER(cl_device_local_mem_type, id,
                                                CL_DEVICE_LOCAL_MEM_TYPE, CL_GLOBAL) == CL_LOCAL;
     info->unified_memory = DEVICE_NUMBER(cl_bool, id, CL_DEVICE_HOST_UNIFIED_MEMORY, CL_FALSE);
+    info->has_fast_fma =
+        (DEVICE_NUMBER(cl_device_fp_config, id, CL_DEVICE_SINGLE_FP_CONFIG, 0) & CL_FP_FMA) != 0;
+    info->has_images = DEVICE_NUMBER(cl_bool, id, CL_DEVICE_IMAGE_SUPPORT, CL_FALSE);
+    info->extensions = device_string(list, id, CL_DEVICE_EXTENSIONS);
+    oce_caps_apply(&list->caps, info);
     info->selector = keep_format(list, "%d:%d", platform, index);
     info->problem = problem_of(list, id, info->device_version);
     OCE_REQUIRE(info->selector != NULL, OCE_ERROR_HOST_MEMORY, "no memory for device names");
@@ -223,7 +229,9 @@ oce_status oce_device_list_create(oce_device_list **result) {
     *result = NULL;
     oce_device_list *list = calloc(1, sizeof *list);
     OCE_REQUIRE(list != NULL, OCE_ERROR_HOST_MEMORY, "no memory for the device list");
-    oce_status status = enumerate(list);
+    oce_status status = oce_caps_parse(getenv("OCELLI_CAP"), &list->caps);
+    if (status == OCE_OK)
+        status = enumerate(list);
     if (status != OCE_OK) {
         oce_device_list_destroy(list);
         return status;

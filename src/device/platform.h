@@ -4,6 +4,7 @@
 
 #include <ocelli/device.h>
 
+#include "device/caps.h"
 #include "device/opencl.h"
 
 typedef struct oce_device_entry {
@@ -19,6 +20,7 @@ struct oce_device_list {
     int device_count;
     char **strings; /* every string of the list */
     size_t string_count;
+    oce_caps caps;
 };
 
 #endif

@@ -77,8 +77,9 @@ static oce_status build_failed(const oce_device *device, cl_program program, cl_
     char line[400] = "no log";
     clGetProgramBuildInfo(program, device->entry->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &bytes);
     char *log = calloc(bytes + 1, 1);
-    if (log != NULL && clGetProgramBuildInfo(program, device->entry->id, CL_PROGRAM_BUILD_LOG,
-                                             bytes, log, NULL) == CL_SUCCESS)
+    if (log != NULL && bytes > 1 &&
+        clGetProgramBuildInfo(program, device->entry->id, CL_PROGRAM_BUILD_LOG, bytes, log, NULL) ==
+            CL_SUCCESS)
         first_error_line(log, line, sizeof line);
     free(log);
     return oce_fail(OCE_ERROR_BUILD, "building %s with \"%s\" on \"%s\": %s (%d): %s", file,
@@ -88,7 +89,9 @@ static oce_status build_failed(const oce_device *device, cl_program program, cl_
 /* Builds `program`, which is released if that fails. */
 static oce_status build(const oce_device *device, cl_program program, const char *file,
                         const char *options, cl_program *result) {
-    const cl_int code = clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
+    const cl_int code = strcmp(device->fault.build, file) == 0
+                            ? CL_BUILD_PROGRAM_FAILURE
+                            : clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
         const oce_status status = build_failed(device, program, code, file, options);
         clReleaseProgram(program);
@@ -212,14 +215,24 @@ static oce_status create_kernel(oce_device *device, const oce_program *program, 
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "creating kernel %s of \"%s\"", name, program->key);
     kernel->max_work_group = 1;
+    cl_ulong local_bytes = 0;
     const cl_device_id id = device->entry->id;
     code = clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof kernel->arg_count,
                            &kernel->arg_count, NULL);
     if (code == CL_SUCCESS)
         code = clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_WORK_GROUP_SIZE,
                                         sizeof(size_t), &kernel->max_work_group, NULL);
+    if (code == CL_SUCCESS)
+        code = clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_LOCAL_MEM_SIZE,
+                                        sizeof local_bytes, &local_bytes, NULL);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "querying kernel %s of \"%s\"", name, program->key);
+    OCE_REQUIRE(local_bytes <= device->limits.local_bytes, OCE_ERROR_UNSUPPORTED,
+                "kernel %s needs %llu bytes of local memory, \"%s\" has %zu", name,
+                (unsigned long long)local_bytes, device->entry->info.name,
+                device->limits.local_bytes);
+    if (kernel->max_work_group > device->limits.max_work_group)
+        kernel->max_work_group = device->limits.max_work_group;
     return OCE_OK;
 }
 
@@ -236,9 +249,10 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
                 "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
     char options[sizeof defines->text + 256];
     snprintf(options, sizeof options,
-             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s",
+             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
              device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
              device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
+             device->fault.result[0] != '\0' ? " -cl-kernel-arg-info" : "",
              defines != NULL ? defines->text : "");
     const oce_program *program = NULL;
     OCE_TRY(oce_program_get(device, file, options, &program));

@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const oce_gemm_method *const methods[OCE_GEMM_FAMILIES] = {
@@ -46,28 +47,48 @@ static oce_status check_desc(const oce_gemm_desc *d) {
     return check_matrix("C", d->m, d->n);
 }
 
-static bool serves(const oce_gemm_method *method, const oce_gemm_desc *desc,
-                   const oce_limits *limits, char *reason, size_t reason_bytes) {
-    return method->serves == NULL || method->serves(desc, limits, reason, reason_bytes);
+/* Plans with one family: OCE_ERROR_UNSUPPORTED if it does not serve the product. */
+static oce_status try_method(oce_gemm_plan *plan, const oce_gemm_method *method) {
+    const oce_gemm_desc *d = &plan->desc;
+    char reason[160] = "";
+    OCE_REQUIRE(method->serves == NULL ||
+                    method->serves(d, oce_device_limits(plan->device), reason, sizeof reason),
+                OCE_ERROR_UNSUPPORTED, "gemm: %s cannot compute %lld x %lld x %lld: %s",
+                oce_gemm_family_name(method->family), (long long)d->m, (long long)d->n,
+                (long long)d->k, reason);
+    plan->method = method;
+    plan->workspace = 0;
+    return d->m > 0 && d->n > 0 ? method->prepare(plan) : OCE_OK;
 }
 
-/* The family that was asked for, or by rule: the kernels made for the class of device, or, where
- * they cannot serve, the one that always can. */
-static oce_status choose_method(const oce_gemm_desc *desc, const oce_limits *limits,
-                                const oce_gemm_method **method) {
-    char reason[160] = "";
-    if (desc->family != OCE_GEMM_AUTO) {
-        *method = methods[desc->family];
-        OCE_REQUIRE(serves(*method, desc, limits, reason, sizeof reason), OCE_ERROR_UNSUPPORTED,
-                    "gemm: %s cannot compute %lld x %lld x %lld: %s",
-                    oce_gemm_family_name(desc->family), (long long)desc->m, (long long)desc->n,
-                    (long long)desc->k, reason);
-        return OCE_OK;
+/* The families that AUTO may use, best first: those made for the class of device, then the one that
+ * always can. */
+static int candidates(const oce_limits *limits, oce_gemm_family list[OCE_GEMM_FAMILIES]) {
+    int count = 0;
+    list[count++] = limits->is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_CLBLAST;
+    list[count++] = OCE_GEMM_NAIVE;
+    return count;
+}
+
+/* The first of them that can. One whose kernels the driver fails to build is passed over, and the
+ * device says so, once for each family. */
+static oce_status choose(oce_gemm_plan *plan) {
+    oce_gemm_family list[OCE_GEMM_FAMILIES];
+    const int count = candidates(oce_device_limits(plan->device), list);
+    oce_status status = OCE_OK;
+    for (int i = 0; i < count; i++) {
+        status = try_method(plan, methods[list[i]]);
+        if (!oce_status_spares_others(status) || i == count - 1)
+            break;
+        if (status != OCE_ERROR_UNSUPPORTED) {
+            char key[64];
+            snprintf(key, sizeof key, "gemm %s", oce_gemm_family_name(list[i]));
+            oce_device_notice(plan->device, key,
+                              "the matrix product goes on without its family \"%s\": %s",
+                              oce_gemm_family_name(list[i]), oce_last_error());
+        }
     }
-    *method = limits->is_cpu ? &oce_gemm_panel : &oce_gemm_clblast;
-    if (!serves(*method, desc, limits, reason, sizeof reason))
-        *method = &oce_gemm_naive;
-    return OCE_OK;
+    return status;
 }
 
 oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
@@ -78,9 +99,8 @@ oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
     OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a gemm plan");
     plan->device = device;
     plan->desc = *desc;
-    oce_status status = choose_method(desc, oce_device_limits(device), &plan->method);
-    if (status == OCE_OK && desc->m > 0 && desc->n > 0)
-        status = plan->method->prepare(plan);
+    const oce_status status =
+        desc->family == OCE_GEMM_AUTO ? choose(plan) : try_method(plan, methods[desc->family]);
     if (status != OCE_OK) {
         oce_gemm_plan_destroy(plan);
         return status;

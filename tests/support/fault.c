@@ -41,7 +41,7 @@ void fault_skip_fsync(void) {
 
 __attribute__((constructor)) static void arm_from_environment(void) {
     static const char *const names[] = {"none", "fail", "full", "kill"};
-    const char *text = getenv("OCELLI_FAULT"), *under = getenv("OCELLI_FAULT_UNDER");
+    const char *text = getenv("OCELLI_FILE_FAULT"), *under = getenv("OCELLI_FILE_FAULT_UNDER");
     const char *colon = text ? strchr(text, ':') : NULL;
     if (!under)
         return;
@@ -53,7 +53,7 @@ __attribute__((constructor)) static void arm_from_environment(void) {
 }
 
 __attribute__((destructor)) static void report_count(void) {
-    const char *path = getenv("OCELLI_FAULT_COUNT");
+    const char *path = getenv("OCELLI_FILE_FAULT_COUNT");
     FILE *file = path ? fopen(path, "w") : NULL;
     if (file) {
         fprintf(file, "%ld\n", fault.count);

@@ -6,11 +6,11 @@
  * In a test program these functions arm it. Built as a shared object and loaded by LD_PRELOAD it
  * serves any program, armed by the environment:
  *
- *   OCELLI_FAULT        fail:N  operation N (from 1) fails with EIO
+ *   OCELLI_FILE_FAULT   fail:N  operation N (from 1) fails with EIO
  *                       full:N  from operation N on, all that need room fail with ENOSPC
  *                       kill:N  SIGKILL at operation N; a write has written half its bytes
- *   OCELLI_FAULT_UNDER  the folder (an absolute path)
- *   OCELLI_FAULT_COUNT  a file into which the number of operations is written at exit
+ *   OCELLI_FILE_FAULT_UNDER  the folder (an absolute path)
+ *   OCELLI_FILE_FAULT_COUNT  a file into which the number of operations is written at exit
  */
 #ifndef TESTS_SUPPORT_FAULT_H
 #define TESTS_SUPPORT_FAULT_H

@@ -1,0 +1,94 @@
+#include "device/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static oce_status parse_name(const char *entry, size_t length, const char *value, char *name,
+                             size_t bytes) {
+    const size_t count = (size_t)(entry + length - value);
+    OCE_REQUIRE(count > 0 && count < bytes, OCE_ERROR_INVALID_ARGUMENT,
+                "OCELLI_FAULT: \"%.*s\": a name of 1 to %zu characters is needed", (int)length,
+                entry, bytes - 1);
+    snprintf(name, bytes, "%.*s", (int)count, value);
+    return OCE_OK;
+}
+
+static oce_status parse_entry(const char *entry, size_t length, oce_fault *fault) {
+    static const char allocation[] = "allocation=", build[] = "build=", result[] = "result=";
+    if (strncmp(entry, build, strlen(build)) == 0)
+        return parse_name(entry, length, entry + strlen(build), fault->build, sizeof fault->build);
+    if (strncmp(entry, result, strlen(result)) == 0)
+        return parse_name(entry, length, entry + strlen(result), fault->result,
+                          sizeof fault->result);
+    char *end = NULL;
+    if (strncmp(entry, allocation, strlen(allocation)) == 0)
+        fault->allocation = strtoull(entry + strlen(allocation), &end, 10);
+    OCE_REQUIRE(end == entry + length && fault->allocation > 0, OCE_ERROR_INVALID_ARGUMENT,
+                "OCELLI_FAULT: \"%.*s\" is none of allocation=N (from 1), build=FILE, "
+                "result=KERNEL",
+                (int)length, entry);
+    return OCE_OK;
+}
+
+oce_status oce_fault_parse(const char *text, oce_fault *fault) {
+    *fault = (oce_fault){0};
+    while (text != NULL && text[0] != '\0') {
+        const size_t length = strcspn(text, ",");
+        OCE_TRY(parse_entry(text, length, fault));
+        text += length;
+        text += text[0] == ',';
+    }
+    return OCE_OK;
+}
+
+oce_status oce_fault_spoil(const oce_buffer *buffer, uint64_t element, bool is_bytes) {
+    union {
+        float f;
+        unsigned char byte;
+    } value = {0};
+    const size_t bytes = is_bytes ? 1 : sizeof value.f;
+    OCE_TRY(oce_buffer_read(buffer, (size_t)element * bytes, &value, bytes));
+    if (is_bytes)
+        value.byte ^= 1;
+    else
+        value.f += 1 + fabsf(value.f);
+    const cl_int code = clEnqueueWriteBuffer(buffer->device->queue, buffer->memory, CL_TRUE,
+                                             (size_t)element * bytes, bytes, &value, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "OCELLI_FAULT: writing a wrong element");
+    return OCE_OK;
+}
+
+/* Whether the kernel may write through pointer argument `index`, and to what. */
+static oce_status is_output(const oce_kernel *kernel, cl_uint index, bool *output, bool *is_bytes) {
+    cl_kernel_arg_type_qualifier qualifier = 0;
+    char type[64] = "";
+    cl_int code = clGetKernelArgInfo(kernel->kernel, index, CL_KERNEL_ARG_TYPE_QUALIFIER,
+                                     sizeof qualifier, &qualifier, NULL);
+    if (code == CL_SUCCESS)
+        code = clGetKernelArgInfo(kernel->kernel, index, CL_KERNEL_ARG_TYPE_NAME, sizeof type - 1,
+                                  type, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "OCELLI_FAULT: what argument %u of kernel %s is", index,
+                               kernel->name);
+    *output = (qualifier & CL_KERNEL_ARG_TYPE_CONST) == 0;
+    *is_bytes = strstr(type, "char") != NULL;
+    return OCE_OK;
+}
+
+oce_status oce_fault_spoil_launch(const oce_kernel *kernel, const oce_arg *args, int count) {
+    cl_uint index = 0;
+    for (int i = 0; i < count; i++) {
+        const oce_arg *arg = &args[i];
+        const bool is_pointer = arg->kind == OCE_ARG_TENSOR || arg->kind == OCE_ARG_BUFFER;
+        bool output = false, is_bytes = false;
+        if (is_pointer && arg->value.tensor.buffer != NULL)
+            OCE_TRY(is_output(kernel, index, &output, &is_bytes));
+        if (output)
+            return oce_fault_spoil(arg->value.tensor.buffer, arg->value.tensor.offset, is_bytes);
+        index += arg->kind == OCE_ARG_TENSOR ? 2 : 1;
+    }
+    return oce_fail(OCE_ERROR_UNSUPPORTED, "OCELLI_FAULT: kernel %s has no output", kernel->name);
+}

@@ -1,0 +1,29 @@
+/*
+ * Drivers that fail, for tests: the environment variable OCELLI_FAULT, read when a device is
+ * opened, is a comma list of
+ *
+ *   allocation=N   the device has no memory for the N-th buffer (from 1) that is made on it
+ *   build=FILE     the driver cannot build the kernel file FILE, e.g. conv2d_direct.cl
+ *   result=KERNEL  the first element of what a launch of KERNEL writes is wrong; CLBlast's product
+ *                  is called CLBlastSgemm
+ */
+#ifndef OCE_DEVICE_FAULT_H
+#define OCE_DEVICE_FAULT_H
+
+#include "device/device.h"
+
+typedef struct oce_fault {
+    uint64_t allocation;        /* 0: none */
+    char build[64], result[64]; /* "": none */
+} oce_fault;
+
+/* Reads such a list; NULL or "": no fault. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the entry. */
+oce_status oce_fault_parse(const char *text, oce_fault *fault);
+
+/* Makes element `element` of a buffer wrong, once what was enqueued has run. */
+oce_status oce_fault_spoil(const oce_buffer *buffer, uint64_t element, bool is_bytes);
+
+/* The same for the first element of the first output of a launch. */
+oce_status oce_fault_spoil_launch(const oce_kernel *kernel, const oce_arg *args, int count);
+
+#endif
