@@ -14,11 +14,22 @@ tf.disable_v2_behavior()
 class Graph:
     """A network with its loss, optimizer and saver, in a session of its own.
 
-    A pixel becomes float32(byte) * input_scale, whatever the graph's type.
+    A pixel becomes float32(byte) * input_scale, whatever the graph's type. CIFAR-10's dropout is
+    there only if keep_prob is below 1: no two programs drop the same units.
     """
 
-    def __init__(self, network, input_scale, learning_rate, dtype=tf.float32, seed=1):
+    def __init__(
+        self,
+        network,
+        input_scale,
+        learning_rate,
+        dtype=tf.float32,
+        seed=1,
+        keep_prob=1.0,
+        config=None,
+    ):
         self.dtype, self.input_scale = dtype, np.float32(input_scale)
+        self.keep_prob = keep_prob
         with tf.Graph().as_default() as graph:
             tf.set_random_seed(seed)
             self.labels = tf.placeholder(tf.int32, [None])
@@ -36,7 +47,7 @@ class Graph:
             self.step = optimizer.minimize(self.loss)
             self.saver = tf.train.Saver()
             self.initializer = tf.global_variables_initializer()
-        self.session = tf.Session(graph=graph)
+        self.session = tf.Session(graph=graph, config=config)
 
     def _mnist(self):
         self.images = tf.placeholder(self.dtype, [None, 28, 28, 1])
@@ -46,7 +57,6 @@ class Graph:
         self.logits = self._dense(x, 1024, 10)
 
     def _cifar10(self):
-        """keep_prob is 1, as in evaluation: no two programs drop the same units."""
         self.images = tf.placeholder(self.dtype, [None, 32, 32, 3])
         x = self._pool(self._conv(self.images, [5, 5, 3, 64]), 3)
         x = self._pool(self._conv(x, [5, 5, 64, 64]), 3)
@@ -54,6 +64,8 @@ class Graph:
         x = self._conv(x, [3, 3, 128, 128])
         x = self._conv(x, [3, 3, 128, 128])
         x = tf.nn.relu(self._dense(tf.reshape(x, [-1, 8 * 8 * 128]), 8 * 8 * 128, 384))
+        if self.keep_prob < 1:
+            x = tf.nn.dropout(x, keep_prob=self.keep_prob)
         self.logits = self._dense(x, 384, 10)
 
     def _weights(self, shape):
