@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PASSES = 3 };
+enum { PASSES = 3, MOST_CANDIDATES = 6 };
 
 /* One pass of a plan; method is NULL if the pass was not asked for. */
 typedef struct planned_pass {
@@ -119,9 +119,13 @@ static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
 
 /* ---- Choosing families --------------------------------------------------------------------- */
 
-/* The families that AUTO may use, best first. Winograd rounds worse: it must be asked for. */
-static int candidates(const oce_limits *limits, const oce_conv2d_method *list[2]) {
+/* The families that AUTO may use for a pass, best first. */
+static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
+                      const oce_conv2d_method *list[MOST_CANDIDATES]) {
+    const oce_limits *limits = oce_device_limits(plan->device);
     int count = 0;
+    if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
+        list[count++] = &oce_conv2d_winograd;
     if (limits->is_cpu)
         list[count++] = &oce_conv2d_direct;
     list[count++] = &oce_conv2d_naive;
@@ -137,37 +141,65 @@ static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
     return NULL;
 }
 
-static oce_status choose(const oce_conv2d_plan *plan, oce_conv2d_family family, oce_pass pass,
-                         const oce_conv2d_method **method) {
-    const oce_limits *limits = oce_device_limits(plan->device);
-    const oce_conv2d_method *list[2] = {NULL, NULL};
-    int count = 1;
-    if (family == OCE_CONV2D_AUTO) {
-        count = candidates(limits, list);
-    } else {
-        list[0] = forced_method(family);
-        OCE_REQUIRE(list[0] != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
-                    (int)family);
-    }
-    char reason[160] = "";
-    for (int i = 0; i < count; i++)
-        if (list[i]->serves == NULL ||
-            list[i]->serves(&plan->shape, limits, pass, reason, sizeof reason)) {
-            *method = list[i];
-            return OCE_OK;
-        }
-    return oce_fail(OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
-                    oce_conv2d_family_name(family), pass_name(pass), reason);
+static void release_pass(planned_pass *p) {
+    if (p->state != NULL && p->method->release != NULL)
+        p->method->release(p->state);
+    free(p->state);
+    *p = (planned_pass){0};
 }
 
-static oce_status plan_pass(oce_conv2d_plan *plan, oce_conv2d_family family, oce_pass pass) {
+/* Plans a pass with one family: OCE_ERROR_UNSUPPORTED if it does not serve the shape. */
+static oce_status try_method(const oce_conv2d_plan *plan, const oce_conv2d_method *method,
+                             oce_pass pass, planned_pass *p) {
+    char reason[160] = "";
+    OCE_REQUIRE(method->serves == NULL ||
+                    method->serves(&plan->shape, oce_device_limits(plan->device), pass, reason,
+                                   sizeof reason),
+                OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
+                oce_conv2d_family_name(method->family), pass_name(pass), reason);
+    p->method = method;
+    oce_status status = method->prepare(plan->device, &plan->shape, pass, &p->state);
+    if (status == OCE_OK)
+        status = method->workspace(&plan->shape, p->state, true, &p->workspace_in_place);
+    if (status == OCE_OK)
+        status = method->workspace(&plan->shape, p->state, false, &p->workspace_copied);
+    if (status != OCE_OK)
+        release_pass(p);
+    return status;
+}
+
+/* The first of the families that can. One whose kernels the driver fails to build is passed over,
+ * and the device says so, once for each family. */
+static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
+                         planned_pass *p) {
+    const oce_conv2d_method *list[MOST_CANDIDATES] = {NULL};
+    const int count = candidates(plan, no_winograd, pass, list);
+    oce_status status = OCE_OK;
+    for (int i = 0; i < count; i++) {
+        status = try_method(plan, list[i], pass, p);
+        if (!oce_status_spares_others(status) || i == count - 1)
+            break;
+        if (status != OCE_ERROR_UNSUPPORTED) {
+            char key[64];
+            snprintf(key, sizeof key, "conv2d %s", oce_conv2d_family_name(list[i]->family));
+            oce_device_notice(plan->device, key,
+                              "convolution goes on without its family \"%s\": %s",
+                              oce_conv2d_family_name(list[i]->family), oce_last_error());
+        }
+    }
+    return status;
+}
+
+static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, oce_pass pass) {
     planned_pass *p = &plan->passes[pass_index(pass)];
-    OCE_TRY(choose(plan, family, pass, &p->method));
     if (plan->shape.y_dim[1] == 0 || plan->shape.y_dim[2] == 0)
         OCE_TRY(oce_conv2d_layout_get(plan->device, &plan->layout));
-    OCE_TRY(p->method->prepare(plan->device, &plan->shape, pass, &p->state));
-    OCE_TRY(p->method->workspace(&plan->shape, p->state, true, &p->workspace_in_place));
-    return p->method->workspace(&plan->shape, p->state, false, &p->workspace_copied);
+    if (desc->family == OCE_CONV2D_AUTO)
+        return choose(plan, desc->no_winograd, pass, p);
+    const oce_conv2d_method *method = forced_method(desc->family);
+    OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
+                (int)desc->family);
+    return try_method(plan, method, pass, p);
 }
 
 oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
@@ -185,7 +217,7 @@ oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *des
     for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD && status == OCE_OK;
          pass *= 2)
         if (passes & pass)
-            status = plan_pass(plan, desc->family, (oce_pass)pass);
+            status = plan_pass(plan, desc, (oce_pass)pass);
     if (status != OCE_OK) {
         oce_conv2d_plan_destroy(plan);
         return status;
@@ -198,7 +230,7 @@ void oce_conv2d_plan_destroy(oce_conv2d_plan *plan) {
     if (plan == NULL)
         return;
     for (int i = 0; i < PASSES; i++)
-        free(plan->passes[i].state);
+        release_pass(&plan->passes[i]);
     free(plan);
 }
 
