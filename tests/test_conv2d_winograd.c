@@ -134,6 +134,42 @@ Test(conv2d_winograd, repeats_bit_by_bit) {
     oce_device_close(device);
 }
 
+static void expect_auto(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
+                        bool is_winograd) {
+    oce_conv2d_desc d = *desc;
+    d.family = OCE_CONV2D_AUTO;
+    oce_conv2d_plan *plan = NULL;
+    TEST_OK(oce_conv2d_plan_create(device, &d, pass, &plan));
+    cr_expect_eq(oce_conv2d_plan_family(plan, pass) == OCE_CONV2D_WINOGRAD, is_winograd, "%s: %s",
+                 conv2d_describe(&d, pass),
+                 oce_conv2d_family_name(oce_conv2d_plan_family(plan, pass)));
+    oce_conv2d_plan_destroy(plan);
+}
+
+/* On CPUs, where it pays and does not round too much, and was not switched off. */
+Test(conv2d_winograd, is_chosen_by_rule) {
+    oce_device *device = test_open_device();
+    const oce_limits *limits = oce_device_limits(device);
+    const int64_t vector = limits->vector_width;
+    oce_conv2d_desc usual = describe(2, 12, 12, vector, 2 * vector, 5);
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
+        expect_auto(device, &usual, (oce_pass)pass, limits->is_cpu);
+    usual.no_winograd = true;
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
+        expect_auto(device, &usual, (oce_pass)pass, false);
+    const oce_conv2d_desc tiny = describe(1, 4, 4, vector, vector, 3);
+    expect_auto(device, &tiny, OCE_PASS_FORWARD, false);
+    /* The sums of 5 x 5 windows over more than 512 channels round too much. */
+    const oce_conv2d_desc deep = describe(2, 12, 12, 528, vector, 5);
+    expect_auto(device, &deep, OCE_PASS_FORWARD, false);
+    expect_auto(device, &deep, OCE_PASS_INPUT_GRAD, limits->is_cpu);
+    expect_auto(device, &deep, OCE_PASS_FILTER_GRAD, limits->is_cpu);
+    const oce_conv2d_desc wide = describe(2, 12, 12, vector, 528, 5);
+    expect_auto(device, &wide, OCE_PASS_FORWARD, limits->is_cpu);
+    expect_auto(device, &wide, OCE_PASS_INPUT_GRAD, false);
+    oce_device_close(device);
+}
+
 Test(conv2d_winograd, says_what_it_does_not_serve) {
     oce_device *device = test_open_device();
     const int64_t vector = oce_device_limits(device)->vector_width;

@@ -16,6 +16,8 @@
 #include <ocelli/tensor.h>
 #include <ocelli/window.h>
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -27,8 +29,9 @@ typedef enum oce_conv2d_family {
     OCE_CONV2D_DIRECT,   /**< register tiles with explicit vectors, for CPUs: any shape */
     OCE_CONV2D_WINOGRAD, /**< fused Winograd for CPUs: 3x3 and 5x5 windows of stride and dilation 1,
                               channels and filters multiples of the device's vector (4, 8 or 16
-                              floats). Faster, but its errors reach 2e-5 of the largest value
-                              instead of 1e-5; AUTO does not choose it */
+                              floats). Faster, but rounds worse; AUTO chooses it where its errors
+                              stay below 2e-5 of the largest value (those of the others are below
+                              1e-5), unless no_winograd is set */
     OCE_CONV2D_FAMILIES  /**< how many there are */
 } oce_conv2d_family;
 
@@ -44,6 +47,7 @@ typedef struct oce_conv2d_desc {
     oce_window window;                      /**< R x S, stride, dilation, padding */
     oce_activation activation;              /**< applied to Y by the forward pass */
     oce_conv2d_family family;               /**< AUTO, or one that must be used */
+    bool no_winograd;                       /**< AUTO computes the plain sums */
 } oce_conv2d_desc;
 
 /** Which pass of a convolution; a bit mask of them says what a plan must be able to do. */

@@ -37,6 +37,8 @@ typedef struct oce_model_options {
     oce_conv2d_family conv2d_family; /**< AUTO, or one for all layers that it can serve; the
                                           others are left to AUTO. So: */
     oce_gemm_family gemm_family;
+    bool no_winograd; /**< convolutions whose family is left to AUTO compute the plain sums, which
+                           takes longer but rounds less (oce_conv2d_desc) */
 } oce_model_options;
 
 typedef struct oce_model oce_model;

@@ -142,6 +142,7 @@ static int show(const info_values *given, oce_device *device, const oce_recipe *
     planned.micro_batches = given->model.micro_batches;
     planned.training = !given->inference;
     planned.conv2d_family = (oce_conv2d_family)given->model.conv;
+    planned.no_winograd = given->model.winograd == CLI_WINOGRAD_OFF;
     planned.gemm_family = (oce_gemm_family)given->model.gemm;
     int code = CLI_SUCCESS;
     if (cli_plan_model(device, recipe->network, &planned, &model) != OCE_OK) {

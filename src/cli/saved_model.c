@@ -2,7 +2,6 @@
 #include "cli/saved_model.h"
 
 #include "cli/open_device.h"
-#include "cli/train_options.h"
 
 #include <ocelli/checkpoint.h>
 #include <ocelli/model_file.h>
@@ -113,6 +112,7 @@ bool cli_saved_open(const char *network, const cli_saved_values *given, const ch
     options.training = false;
     options.batch = batch;
     options.micro_batches = 0; /* fitted */
+    options.no_winograd = given->winograd == CLI_WINOGRAD_OFF;
     if (!find_scale(recipe.network, prefix, &options))
         return false;
     if (given->input_scale > 0)

@@ -2,7 +2,7 @@
 #ifndef CLI_SAVED_MODEL_H
 #define CLI_SAVED_MODEL_H
 
-#include "cli/options.h"
+#include "cli/train_options.h"
 
 #include <ocelli/model.h>
 #include <ocelli/train.h>
@@ -17,6 +17,7 @@ typedef struct cli_saved_values {
     const char *model_dir, *checkpoint;
     double input_scale; /* 0: that of the run, or by network */
     int64_t batch;
+    int winograd; /* place in cli_winograd_choices */
     bool quiet;
 } cli_saved_values;
 
@@ -43,7 +44,7 @@ typedef struct cli_saved_values {
          .above_low = true,                                                                        \
          .shown_initial = "as the model was trained",                                              \
          .help = "a pixel byte is multiplied by it"},                                              \
-        CLI_QUIET_OPTION(record, field.quiet)
+        CLI_WINOGRAD_OPTION(record, field.winograd), CLI_QUIET_OPTION(record, field.quiet)
 
 /* Finds the checkpoint that `path` names: a prefix, its .index file, or a folder, whose newest one
  * it is. False after an error was printed. */

@@ -1,8 +1,11 @@
 #include "cli/train_options.h"
 
+#include "cli/open_device.h"
+
 #include <string.h>
 
 const char *const cli_conv_families[] = {"auto", "naive", "direct", "winograd", NULL};
+const char *const cli_winograd_choices[] = {"on", "off", NULL};
 const char *const cli_gemm_families[] = {"auto", "naive", "panel", "clblast", NULL};
 
 static const char *const shuffles[] = {"epoch", "draw", "none", NULL};
@@ -156,6 +159,8 @@ static void change_model(const cli_call *call, oce_model_options *model) {
         model->conv2d_family = (oce_conv2d_family)given->model.conv;
     if (cli_given(call, "gemm"))
         model->gemm_family = (oce_gemm_family)given->model.gemm;
+    if (cli_given(call, "winograd"))
+        model->no_winograd = given->model.winograd == CLI_WINOGRAD_OFF;
     if (cli_given(call, "keep-prob"))
         model->keep_prob = (float)given->keep_prob;
     if (cli_given(call, "input-scale"))
@@ -188,5 +193,7 @@ oce_status cli_plan_model(oce_device *device, const oce_network *network,
         if (status != OCE_OK)
             return status;
     }
-    return oce_model_create(device, network, &fitted, model);
+    const oce_status status = oce_model_create(device, network, &fitted, model);
+    cli_print_notices(device);
+    return status;
 }

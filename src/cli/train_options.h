@@ -10,7 +10,20 @@
 typedef struct cli_model_values {
     int64_t batch, micro_batches; /* 0: by network; automatic */
     int conv, gemm;               /* oce_conv2d_family, oce_gemm_family */
+    int winograd;                 /* place in cli_winograd_choices */
 } cli_model_values;
+
+/* --winograd: what AUTO may choose for convolutions. */
+enum { CLI_WINOGRAD_ON, CLI_WINOGRAD_OFF };
+extern const char *const cli_winograd_choices[];
+
+#define CLI_WINOGRAD_OPTION(record, field)                                                         \
+    {                                                                                              \
+        "winograd", NULL, CLI_CHOICE(record, field),                                               \
+            .choices = cli_winograd_choices, .initial = "on",                                      \
+            .help = "off: convolutions left to auto compute plain sums, slower but with half of "  \
+                    "the rounding error"                                                           \
+    }
 
 extern const char *const cli_conv_families[];
 extern const char *const cli_gemm_families[];
@@ -36,11 +49,13 @@ extern const char *const cli_gemm_families[];
          .choices = cli_conv_families,                                                             \
          .initial = "auto",                                                                        \
          .help = "algorithm of all convolutions that it can compute; the rest is left to auto"},   \
-    {                                                                                              \
-        "gemm", NULL, CLI_CHOICE(record, field.gemm),                                              \
-            .choices = cli_gemm_families, .initial = "auto",                                       \
-            .help = "algorithm of all matrix products, in the same way"                            \
-    }
+        {"gemm",                                                                                   \
+         NULL,                                                                                     \
+         CLI_CHOICE(record, field.gemm),                                                           \
+         .choices = cli_gemm_families,                                                             \
+         .initial = "auto",                                                                        \
+         .help = "algorithm of all matrix products, in the same way"},                             \
+        CLI_WINOGRAD_OPTION(record, field.winograd)
 
 typedef struct cli_train_values {
     const char *device;

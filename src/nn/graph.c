@@ -74,7 +74,8 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
                             .filters = layer->units,
                             .window = layer->window,
                             .activation = layer->activation,
-                            .family = options->conv2d_family};
+                            .family = options->conv2d_family,
+                            .no_winograd = options->no_winograd};
     unsigned passes = OCE_PASS_FORWARD;
     if (graph->training)
         passes |= OCE_PASS_FILTER_GRAD;

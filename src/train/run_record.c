@@ -38,6 +38,7 @@ static const field fields[] = {
     FIELD("augment", FIELD_BOOL, model.augment),
     FIELD("conv2d_family", FIELD_ENUM, model.conv2d_family),
     FIELD("gemm_family", FIELD_ENUM, model.gemm_family),
+    FIELD("no_winograd", FIELD_BOOL, model.no_winograd),
     FIELD("optimizer", FIELD_ENUM, model.optimizer.kind),
     FIELD("optimizer.learning_rate", FIELD_FLOAT, model.optimizer.learning_rate),
     FIELD("optimizer.momentum", FIELD_FLOAT, model.optimizer.momentum),
