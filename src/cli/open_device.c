@@ -1,6 +1,11 @@
 #include "cli/open_device.h"
 #include "cli/progress.h"
 
+void cli_print_notices(oce_device *device) {
+    for (const char *notice; (notice = oce_device_take_notice(device)) != NULL;)
+        cli_progress_line(stderr, "ocelli: warning: %s", notice);
+}
+
 oce_status cli_open_device(const char *selector, bool quiet, oce_device **device) {
     const oce_status status = oce_device_open(selector, device);
     if (status != OCE_OK || quiet)

@@ -7,4 +7,7 @@
 /* Opens the device (selector NULL: auto) and, unless quiet, says on stderr which one it is. */
 oce_status cli_open_device(const char *selector, bool quiet, oce_device **device);
 
+/* Prints, as warnings on stderr, what the device has to say (oce_device_take_notice). */
+void cli_print_notices(oce_device *device);
+
 #endif
