@@ -6,19 +6,28 @@
  *   build=FILE     the driver cannot build the kernel file FILE, e.g. conv2d_direct.cl
  *   result=KERNEL  the first element of what a launch of KERNEL writes is wrong; CLBlast's product
  *                  is called CLBlastSgemm
+ *
+ * There may be up to four files and four kernels.
  */
 #ifndef OCE_DEVICE_FAULT_H
 #define OCE_DEVICE_FAULT_H
 
 #include "device/device.h"
 
+enum { OCE_FAULT_NAMES = 4, OCE_FAULT_NAME_BYTES = 64 };
+
+/* Names, of which "" are none. */
+typedef char oce_fault_names[OCE_FAULT_NAMES][OCE_FAULT_NAME_BYTES];
+
 typedef struct oce_fault {
-    uint64_t allocation;        /* 0: none */
-    char build[64], result[64]; /* "": none */
+    uint64_t allocation; /* 0: none */
+    oce_fault_names build, result;
 } oce_fault;
 
 /* Reads such a list; NULL or "": no fault. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the entry. */
 oce_status oce_fault_parse(const char *text, oce_fault *fault);
+
+bool oce_fault_names_have(const oce_fault_names names, const char *name);
 
 /* Makes element `element` of a buffer wrong, once what was enqueued has run. */
 oce_status oce_fault_spoil(const oce_buffer *buffer, uint64_t element, bool is_bytes);

@@ -4,7 +4,6 @@
 #include "base/size.h"
 
 #include <stdint.h>
-#include <string.h>
 
 /* Items of a group where the caller leaves it open: enough to fill a unit, never more than 256,
  * which every GPU driver allows. */
@@ -112,7 +111,7 @@ oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, 
     if (profile)
         OCE_TRY(oce_profile_add(device, event,
                                 oce_profile_entry_index(&device->profile, kernel->name)));
-    return strcmp(device->fault.result, kernel->name) == 0
+    return oce_fault_names_have(device->fault.result, kernel->name)
                ? oce_fault_spoil_launch(kernel, args, count)
                : OCE_OK;
 }

@@ -89,7 +89,7 @@ static oce_status build_failed(const oce_device *device, cl_program program, cl_
 /* Builds `program`, which is released if that fails. */
 static oce_status build(const oce_device *device, cl_program program, const char *file,
                         const char *options, cl_program *result) {
-    const cl_int code = strcmp(device->fault.build, file) == 0
+    const cl_int code = oce_fault_names_have(device->fault.build, file)
                             ? CL_BUILD_PROGRAM_FAILURE
                             : clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
@@ -252,7 +252,7 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
              "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
              device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
              device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
-             device->fault.result[0] != '\0' ? " -cl-kernel-arg-info" : "",
+             device->fault.result[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
              defines != NULL ? defines->text : "");
     const oce_program *program = NULL;
     OCE_TRY(oce_program_get(device, file, options, &program));
