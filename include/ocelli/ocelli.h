@@ -3,6 +3,7 @@
 #define OCELLI_OCELLI_H
 
 #include <ocelli/array.h>
+#include <ocelli/bench.h>
 #include <ocelli/checkpoint.h>
 #include <ocelli/conv2d.h>
 #include <ocelli/data.h>
@@ -15,6 +16,7 @@
 #include <ocelli/network.h>
 #include <ocelli/optimizer.h>
 #include <ocelli/pool.h>
+#include <ocelli/selftest.h>
 #include <ocelli/softmax.h>
 #include <ocelli/status.h>
 #include <ocelli/tensor.h>

@@ -11,6 +11,7 @@ extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_info;
 extern const cli_verb cli_verb_inspect;
 extern const cli_verb cli_verb_predict;
+extern const cli_verb cli_verb_selftest;
 extern const cli_verb cli_verb_train;
 
 #endif

@@ -1,0 +1,64 @@
+/* The layers of both networks, with the shapes that they have there. */
+#include "selftest/check.h"
+
+#include <ocelli/train.h>
+
+#include <string.h>
+
+enum { QUICK_BATCH = 4 };
+
+static void layer_output(oce_check_layer *l) {
+    oce_window_geometry g;
+    switch (l->layer->kind) {
+    case OCE_LAYER_CONV2D:
+    case OCE_LAYER_MAX_POOL:
+    case OCE_LAYER_AVERAGE_POOL:
+        if (oce_window_resolve(&l->layer->window, l->input[0], l->input[1], &g) != OCE_OK)
+            return;
+        l->output[0] = g.output[0];
+        l->output[1] = g.output[1];
+        l->output[2] = l->layer->kind == OCE_LAYER_CONV2D ? l->layer->units : l->input[2];
+        break;
+    case OCE_LAYER_DENSE:
+        l->output[0] = l->output[1] = 1;
+        l->output[2] = l->layer->units;
+        break;
+    case OCE_LAYER_DROPOUT:
+        memcpy(l->output, l->input, sizeof l->output);
+        break;
+    }
+}
+
+/* Whether two layers compute the same, whatever their names. */
+static bool same(const oce_check_layer *a, const oce_check_layer *b) {
+    return a->layer->kind == b->layer->kind && a->batch == b->batch &&
+           memcmp(a->input, b->input, sizeof a->input) == 0 &&
+           memcmp(a->output, b->output, sizeof a->output) == 0 &&
+           memcmp(a->layer->window.size, b->layer->window.size, sizeof a->layer->window.size) == 0;
+}
+
+int oce_check_layers(bool quick, oce_check_layer layers[OCE_CHECK_LAYERS]) {
+    static const char *const names[] = {"mnist", "cifar10"};
+    int count = 0;
+    for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+        oce_recipe recipe;
+        if (oce_recipe_get(names[n], &recipe) != OCE_OK)
+            continue;
+        const oce_network *network = recipe.network;
+        int64_t input[3] = {network->height, network->width, network->channels};
+        for (int i = 0; i < network->layer_count && count < OCE_CHECK_LAYERS; i++) {
+            oce_check_layer *l = &layers[count];
+            *l = (oce_check_layer){.layer = &network->layers[i],
+                                   .batch = quick && recipe.batch > QUICK_BATCH ? QUICK_BATCH
+                                                                                : recipe.batch};
+            memcpy(l->input, input, sizeof input);
+            layer_output(l);
+            memcpy(input, l->output, sizeof input);
+            bool is_new = true;
+            for (int j = 0; j < count; j++)
+                is_new = is_new && !same(&layers[j], l);
+            count += is_new;
+        }
+    }
+    return count;
+}

@@ -1,0 +1,109 @@
+/* Softmax, cross entropy with its gradient, and predictions, of a batch of either network. */
+#include "selftest/check.h"
+
+#include "base/status.h"
+#include "ref/ref.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const double bound = 1e-5;
+
+enum { CLASSES = 10 };
+
+typedef struct batch {
+    int64_t rows, dim[4];
+    float *logits, *probabilities, *dlogits; /* expected but for the logits */
+    uint8_t *labels;
+    int32_t *classes;
+    oce_xent_sums sums;
+} batch;
+
+static oce_status draw(oce_check *check, int64_t rows, batch *b) {
+    *b = (batch){.rows = rows, .dim = {rows, 1, 1, CLASSES}};
+    const size_t count = (size_t)rows * CLASSES;
+    void *probabilities = NULL, *dlogits = NULL, *classes = NULL;
+    OCE_TRY(oce_check_floats(check, count, -8, 8, &b->logits));
+    OCE_TRY(oce_check_bytes(check, (size_t)rows, CLASSES, &b->labels));
+    OCE_TRY(oce_check_block(check, count * sizeof(float), &probabilities));
+    OCE_TRY(oce_check_block(check, count * sizeof(float), &dlogits));
+    OCE_TRY(oce_check_block(check, (size_t)rows * sizeof(int32_t), &classes));
+    b->probabilities = probabilities;
+    b->dlogits = dlogits;
+    b->classes = classes;
+    oce_ref_softmax(rows, CLASSES, b->logits, b->probabilities);
+    oce_ref_softmax_xent_classes(rows, CLASSES, b->logits, b->labels, 1.0F / (float)rows, &b->sums,
+                                 b->dlogits, b->classes);
+    return OCE_OK;
+}
+
+static void check_softmax(oce_check *check, const batch *b, oce_check_subject *subject) {
+    oce_check_start(check);
+    oce_tensor logits, y;
+    oce_status status = oce_check_tensor(check, b->dim, b->logits, &logits);
+    if (status == OCE_OK)
+        status = oce_check_tensor(check, b->dim, NULL, &y);
+    if (status == OCE_OK)
+        status = oce_softmax(check->device, &logits, &y);
+    subject->operation = "softmax";
+    oce_check_tensor_is(check, subject, status, &y, b->probabilities);
+    oce_check_end_device(check);
+}
+
+/* The loss of the training step: sums, gradient and predictions of one call. */
+static oce_status run_loss(oce_check *check, const batch *b, oce_tensor *dlogits,
+                           oce_xent_sums *sums, int32_t *classes) {
+    const size_t bytes = (size_t)b->rows * sizeof *classes;
+    oce_tensor logits;
+    oce_buffer *labels = NULL, *sums_buffer = NULL, *predictions = NULL;
+    OCE_TRY(oce_check_tensor(check, b->dim, b->logits, &logits));
+    OCE_TRY(oce_check_tensor(check, b->dim, NULL, dlogits));
+    OCE_TRY(oce_check_buffer(check, (size_t)b->rows, b->labels, &labels));
+    OCE_TRY(oce_check_buffer(check, sizeof *sums, NULL, &sums_buffer));
+    OCE_TRY(oce_check_buffer(check, bytes, NULL, &predictions));
+    OCE_TRY(oce_softmax_xent_classes(check->device, &logits, labels, 0, 1.0F / (float)b->rows,
+                                     sums_buffer, 0, dlogits, predictions));
+    OCE_TRY(oce_buffer_read(predictions, 0, classes, bytes));
+    return oce_buffer_read(sums_buffer, 0, sums, sizeof *sums);
+}
+
+static oce_status check_loss(oce_check *check, const batch *b, oce_check_subject *subject) {
+    static const int64_t one[4] = {1, 1, 1, 1};
+    void *block = NULL;
+    OCE_TRY(oce_check_block(check, (size_t)b->rows * sizeof(int32_t), &block));
+    int32_t *classes = block;
+    oce_tensor dlogits;
+    oce_xent_sums sums = {NAN, -1};
+    oce_check_start(check);
+    const oce_status status = run_loss(check, b, &dlogits, &sums, classes);
+    subject->operation = "softmax cross entropy gradient";
+    oce_check_tensor_is(check, subject, status, &dlogits, b->dlogits);
+    if (status != OCE_OK)
+        return OCE_OK;
+    subject->operation = "softmax cross entropy";
+    oce_check_compare(check, subject, &sums.loss, &b->sums.loss, one);
+    subject->operation = "correct predictions";
+    oce_check_compare_ints(check, subject, &sums.correct, &b->sums.correct, 1);
+    subject->operation = "predictions";
+    oce_check_compare_ints(check, subject, classes, b->classes, b->rows);
+    return OCE_OK;
+}
+
+oce_status oce_selftest_softmax(oce_check *check) {
+    const int64_t sizes[] = {50, 128, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        oce_check_subject subject = {.operation = "softmax", .bound = bound};
+        snprintf(subject.shape, sizeof subject.shape, "%lldx%d", (long long)sizes[i], CLASSES);
+        batch b;
+        if (!oce_check_wanted(check, &subject))
+            continue;
+        oce_status status = draw(check, sizes[i], &b);
+        if (status == OCE_OK) {
+            check_softmax(check, &b, &subject);
+            status = check_loss(check, &b, &subject);
+        }
+        oce_check_end(check);
+        OCE_TRY(status);
+    }
+    return OCE_OK;
+}

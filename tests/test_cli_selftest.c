@@ -1,0 +1,136 @@
+/* ocelli selftest: a device that works passes; kernels that compute wrongly, do not write, or do
+ * not build are found. The faults are in copies of the kernels, read through OCELLI_KERNELS. */
+#include "support/command.h"
+#include "support/device.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A copy of cl/ in which `file` has `replacement` instead of the first `text`. */
+static char *faulty_kernels(const char *file, const char *text, const char *replacement) {
+    char *folder = scratch_create();
+    DIR *kernels = opendir("cl");
+    cr_assert(kernels != NULL, "there is no folder cl here");
+    for (struct dirent *entry; (entry = readdir(kernels)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char path[512];
+        size_t size = 0;
+        snprintf(path, sizeof path, "cl/%s", entry->d_name);
+        char *source = file_load(path, &size);
+        char *place = strcmp(entry->d_name, file) == 0 ? strstr(source, text) : NULL;
+        if (place == NULL) {
+            scratch_write(folder, entry->d_name, source, size);
+        } else {
+            char *changed = malloc(size + strlen(replacement) + 1);
+            cr_assert(changed != NULL);
+            const size_t before = (size_t)(place - source);
+            memcpy(changed, source, before);
+            strcpy(changed + before, replacement);
+            strcat(changed, place + strlen(text));
+            scratch_write_text(folder, entry->d_name, changed);
+            free(changed);
+        }
+        cr_assert(place != NULL || strcmp(entry->d_name, file) != 0, "%s has no \"%s\"", file,
+                  text);
+        free(source);
+    }
+    closedir(kernels);
+    return folder;
+}
+
+/* Runs the quick form with the kernels of `folder` on the checks that hold `only`. */
+static command_result run_with(const char *folder, const char *only) {
+    char kernels[SCRATCH_PATH_BYTES + 32];
+    snprintf(kernels, sizeof kernels, "OCELLI_KERNELS=%s", folder);
+    const char *const environment[] = {kernels, NULL};
+    return command_ocelli(environment, "selftest", "--quick", "--only", only);
+}
+
+static void skip_on_simulator(void) {
+    if (test_is_small())
+        cr_skip_test("the networks' shapes are too large for a simulator");
+}
+
+Test(cli_selftest, passes_on_a_device_that_works, .timeout = 300) {
+    skip_on_simulator();
+    command_result result = command_ocelli(NULL, "selftest", "--quick");
+    cr_expect_eq(result.code, 0, "%s%s", result.out, result.err);
+    cr_expect_str_eq(result.err, "");
+    static const char *const parts[] = {"device:", "driver:", "limits:", " 0 failed",
+                                        "verdict:  passed (quick form)\n"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        cr_expect(strstr(result.out, parts[i]) != NULL, "no \"%s\" in:\n%s", parts[i], result.out);
+    command_free(&result);
+}
+
+Test(cli_selftest, json_names_every_operation, .timeout = 300) {
+    skip_on_simulator();
+    command_result result =
+        command_ocelli(NULL, "selftest", "--quick", "--json", "--only", "x1024");
+    cr_assert_eq(result.code, 0, "%s%s", result.out, result.err);
+    json_error_t error;
+    json_t *root = json_loads(result.out, JSON_REJECT_DUPLICATES, &error);
+    cr_assert(root != NULL, "line %d: %s\n%s", error.line, error.text, result.out);
+    const json_t *checks = json_object_get(root, "checks");
+    const json_t *summary = json_object_get(root, "summary");
+    cr_expect_gt(json_array_size(checks), 0);
+    cr_expect_eq((size_t)json_integer_value(json_object_get(summary, "passed")),
+                 json_array_size(checks));
+    bool has_dense = false;
+    for (size_t i = 0; i < json_array_size(checks); i++) {
+        const json_t *check = json_array_get(checks, i);
+        cr_expect_str_eq(json_string_value(json_object_get(check, "outcome")), "passed");
+        const char *operation = json_string_value(json_object_get(check, "operation"));
+        has_dense = has_dense || strcmp(operation, "dense weight gradient") == 0;
+    }
+    cr_expect(has_dense);
+    json_decref(root);
+    command_free(&result);
+}
+
+static void expect_found(const char *file, const char *text, const char *replacement,
+                         const char *only, const char *message) {
+    skip_on_simulator();
+    char *folder = faulty_kernels(file, text, replacement);
+    command_result result = run_with(folder, only);
+    cr_expect_eq(result.code, 1, "%s%s", result.out, result.err);
+    cr_expect(strstr(result.out, "verdict:  FAILED") != NULL, "%s", result.out);
+    cr_expect(strstr(result.out, message) != NULL, "no \"%s\" in:\n%s", message, result.out);
+    command_free(&result);
+    scratch_remove(folder);
+}
+
+Test(cli_selftest, finds_a_kernel_that_computes_wrongly, .timeout = 120) {
+    expect_found("elementwise.cl", "x <= (type)(0)", "x <= (type)(-0.5f)", "relu, ",
+                 "wrong, the first at [0,0,0,");
+}
+
+Test(cli_selftest, finds_a_kernel_that_does_not_build, .timeout = 120) {
+    expect_found("pool.cl", "KERNEL", "KERNEL no_such_type", "max pool, ", "no_such_type");
+}
+
+Test(cli_selftest, finds_one_wrong_element_of_a_driver, .timeout = 120) {
+    skip_on_simulator();
+    static const char *const environment[] = {"OCELLI_FAULT=result=max_pool", NULL};
+    command_result result =
+        command_ocelli(environment, "selftest", "--quick", "--only", "28x28x32");
+    cr_expect_eq(result.code, 1, "%s%s", result.out, result.err);
+    cr_expect(strstr(result.out, "\nfailed  max pool, 4x28x28x32") != NULL, "%s", result.out);
+    cr_expect(strstr(result.out, "1 of 25088 wrong, the first at [0,0,0,0]") != NULL, "%s",
+              result.out);
+    command_free(&result);
+}
+
+Test(cli_selftest, says_when_nothing_was_checked) {
+    command_result result = command_ocelli(NULL, "selftest", "--quick", "--only", "no such thing");
+    cr_expect_eq(result.code, 1);
+    cr_expect(strstr(result.err, "no check that holds \"no such thing\" ran") != NULL, "%s",
+              result.err);
+    command_free(&result);
+}
