@@ -74,7 +74,7 @@ static oce_status check_network(oce_check *check, const char *name) {
     OCE_TRY(oce_recipe_get(name, &recipe));
     oce_model_options options = oce_recipe_model_options(&recipe, 1);
     options.input_scale = 1.0F / 255.0F;
-    options.optimizer = oce_optimizer_defaults(OCE_OPTIMIZER_SGD, 1e-2F);
+    options.optimizer = oce_optimizer_defaults(OCE_OPTIMIZER_SGD, 1e-3F);
     options.keep_prob = 1;
     if (check->options->quick)
         options.batch = QUICK_BATCH;
