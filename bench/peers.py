@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Compares Ocelli with TensorFlow, PyTorch, onnxruntime and OpenBLAS, side by side.
 
-Every program runs in a process of its own and waits, stopped, while another one works; they take
-turns, and what counts is the median over the rounds. Each works with as many threads as the device
+Every program runs in a process of its own and waits while another one works; they take turns, and what counts is the median over the rounds. Each works with as many threads as the device
 has compute units, and gets its inputs in host memory, as a user would feed it.
+
+The machine should do nothing else. Where it must, a program's threads may end up on one processor
+for a while; POCL_AFFINITY=1 in the environment keeps PoCL's apart.
 """
 
 import argparse
@@ -27,8 +29,10 @@ class Run:
         self.build = arguments.build
         self.log = open(os.path.join(self.build, "peers.log"), "w", encoding="utf-8")
         self.device = [arguments.device, arguments.conv, arguments.gemm]
+        self.passes = arguments.passes.split()
         self.workers = {}
         self.about = {}
+        self.families = {}  # what Ocelli said it set up last
         self.threads = self.start("ocelli").request(do="about")["units"]
 
     def fresh(self, name):
@@ -39,6 +43,8 @@ class Run:
         environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[variable] = str(self.threads)
+        # OpenMP's threads wait for each other in a loop: two on one processor lose whole slices
+        environment.update(OMP_PROC_BIND="spread", OMP_PLACES="threads")
         script = os.path.join(HERE, "peer_%s.py" % name)
         return Worker(name, [sys.executable, "-B", script, str(self.threads)], environment, self.log)
 
@@ -48,23 +54,28 @@ class Run:
             worker = self.fresh(name)
             self.workers[name] = worker
             self.about[name] = worker.request(do="about")
-            worker.stop()
         return self.workers[name]
 
     def set_up(self, names, **request):
-        """The workers of `names` that can do this, set up: ({name: worker}, {name: problem})."""
+        """The workers of `names` that can do this, set up, and why others cannot:
+        ([worker], {name: problem})."""
         able, problems = [], {}
         for name in names:
             worker = self.start(name)
             try:
-                worker.request(do="setup", **request)
+                answer = worker.request(do="setup", **request)
+                self.families[name] = answer.get("family", "")
                 able.append(worker)
             except Failure as failure:
                 if worker.process.poll() is not None:
                     raise
                 problems[name] = str(failure)
-            worker.stop()
         return able, problems
+
+    @staticmethod
+    def progress(text):
+        if sys.stderr.isatty():
+            print("\r\x1b[K%s" % text, end="", file=sys.stderr, flush=True)
 
     def close(self):
         for worker in self.workers.values():
@@ -80,6 +91,7 @@ def parse():
     parser.add_argument("--device", default="", help="Ocelli's device")
     parser.add_argument("--conv", default="auto", help="Ocelli's convolution family")
     parser.add_argument("--gemm", default="auto", help="Ocelli's GEMM family")
+    parser.add_argument("--passes", default="fwd dgrad wgrad", help="of the convolutions")
     parser.add_argument("--out", help="write the tables, as Markdown, to this file")
     parser.add_argument("--command", default="make bench-peers", help="named in the tables")
     arguments = parser.parse_args()

@@ -3,9 +3,9 @@
 import statistics
 
 import report
+import sweeps
 from workers import interleave, medians
 
-PEERS = ("tensorflow", "torch", "onnxruntime", "numpy")
 BATCH = {"mnist": 50, "cifar10": 128}
 TITLE = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 
@@ -36,7 +36,6 @@ def best_batch(run, name, network, images):
         if not able:
             continue
         seconds = min(able[0].seconds(1) for _ in range(3))
-        able[0].stop()
         if best_seconds is None or seconds < best_seconds:
             best, best_seconds = batch, seconds
     return best
@@ -102,4 +101,13 @@ def start(run):
     )
 
 
-ALL = {"train": train, "infer": infer, "latency": latency, "start": start}
+ALL = {
+    "train": train,
+    "infer": infer,
+    "latency": latency,
+    "start": start,
+    "square": sweeps.square,
+    "gemm": sweeps.product,
+    "conv": sweeps.conv,
+    "batch": sweeps.batch,
+}

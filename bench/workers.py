@@ -1,11 +1,13 @@
-"""Worker processes that measure one at a time: all others are stopped."""
+"""Worker processes that measure one at a time: all others wait for a request."""
 
 import json
-import os
-import signal
 import statistics
 import subprocess
 import time
+
+
+WARM_UP = 3e-3  # seconds
+PAUSE = 3e-3  # until the threads of the last program no longer spin in wait for more work
 
 
 class Failure(Exception):
@@ -27,10 +29,8 @@ class Worker:
             text=True,
         )
         self.answered = self.started
-        self.stopped = False
 
     def request(self, **request):
-        self.go_on()
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -53,17 +53,6 @@ class Worker:
         """Seconds from the start of the process to its last answer."""
         return self.answered - self.started
 
-    def stop(self):
-        """No thread of it takes time from the others, not even one that spins."""
-        if not self.stopped:
-            os.kill(self.process.pid, signal.SIGSTOP)
-            self.stopped = True
-
-    def go_on(self):
-        if self.stopped:
-            os.kill(self.process.pid, signal.SIGCONT)
-            self.stopped = False
-
     def peak_memory(self):
         """Bytes of memory that the process had at its peak (VmHWM)."""
         with open("/proc/%d/status" % self.process.pid, encoding="ascii") as status:
@@ -73,7 +62,6 @@ class Worker:
         raise Failure("no VmHWM of %s" % self.name)
 
     def close(self):
-        self.go_on()
         self.process.stdin.close()
         try:
             self.process.wait(20)
@@ -83,19 +71,31 @@ class Worker:
         self.process.stdout.close()
 
 
+def calibrate(worker):
+    """Seconds of one run, roughly, once caches are warm and all threads awake."""
+    runs = 1
+    while True:
+        once = worker.seconds(runs)
+        if once * runs >= WARM_UP or runs >= 1 << 16:
+            return once
+        runs *= 4
+
+
 def interleave(workers, rounds, least):
     """Times what the workers have set up in turns, A B A B: {name: [seconds of one run]}, one value a
-    round, each over at least `least` seconds."""
-    runs, samples = {}, {worker.name: [] for worker in workers}
+    round, each over at least `least` seconds and after a warm-up, as the others' work has emptied its
+    caches and its threads are asleep."""
+    runs, warm, samples = {}, {}, {worker.name: [] for worker in workers}
     for worker in workers:
-        once = worker.seconds(1)
-        once = worker.seconds(max(1, min(50, int(1e-2 / once))))
+        once = calibrate(worker)
         runs[worker.name] = max(1, round(least / once))
-        worker.stop()
+        warm[worker.name] = max(1, round(WARM_UP / once))
+        time.sleep(PAUSE)
     for _ in range(rounds):
         for worker in workers:
+            worker.seconds(warm[worker.name])
             samples[worker.name].append(worker.seconds(runs[worker.name]))
-            worker.stop()
+            time.sleep(PAUSE)
     return samples
 
 
