@@ -41,7 +41,8 @@ static oce_conv2d_plan *plan_of(const oce_conv2d_desc *desc, unsigned passes) {
 }
 
 #define FOR_EACH_FAMILY(family)                                                                    \
-    for (oce_conv2d_family family = OCE_CONV2D_NAIVE; family < OCE_CONV2D_WINOGRAD; family++)
+    for (oce_conv2d_family family = OCE_CONV2D_NAIVE; family < OCE_CONV2D_FAMILIES; family++)      \
+        if (family != OCE_CONV2D_WINOGRAD) /* which has its own shapes */
 
 /* ---- Plans --------------------------------------------------------------------------------- */
 
@@ -50,6 +51,7 @@ Test(conv2d, names_its_families) {
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_NAIVE), "naive");
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_DIRECT), "direct");
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_WINOGRAD), "winograd");
+    cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_IM2COL), "im2col");
 }
 
 Test(conv2d, plans_by_device_class) {

@@ -32,10 +32,13 @@ typedef enum oce_conv2d_family {
                               floats). Faster, but rounds worse; AUTO chooses it where its errors
                               stay below 2e-5 of the largest value (those of the others are below
                               1e-5), unless no_winograd is set */
+    OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
+                              products of them, by CLBlast on GPUs: any shape of which a slab fits
+                              into the device's largest allocation */
     OCE_CONV2D_FAMILIES  /**< how many there are */
 } oce_conv2d_family;
 
-/** "auto", "naive", "direct", "winograd". */
+/** "auto", "naive", "direct", "winograd", "im2col". */
 OCE_API const char *oce_conv2d_family_name(oce_conv2d_family family);
 
 typedef enum oce_activation { OCE_ACTIVATION_NONE = 0, OCE_ACTIVATION_RELU = 1 } oce_activation;

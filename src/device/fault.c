@@ -5,33 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool oce_fault_names_have(const oce_fault_names names, const char *name) {
-    for (int i = 0; i < OCE_FAULT_NAMES && names[i][0] != '\0'; i++)
-        if (strcmp(names[i], name) == 0)
+bool oce_fault_names_have(const oce_fault_names *names, const char *name) {
+    for (int i = 0; i < OCE_FAULT_NAMES && names->at[i][0] != '\0'; i++)
+        if (strcmp(names->at[i], name) == 0)
             return true;
     return false;
 }
 
 static oce_status add_name(const char *entry, size_t length, const char *name,
-                           oce_fault_names names) {
+                           oce_fault_names *names) {
     const size_t count = (size_t)(entry + length - name);
     int at = 0;
-    while (at < OCE_FAULT_NAMES && names[at][0] != '\0')
+    while (at < OCE_FAULT_NAMES && names->at[at][0] != '\0')
         at++;
-    OCE_REQUIRE(count > 0 && count < sizeof names[0] && at < OCE_FAULT_NAMES,
+    OCE_REQUIRE(count > 0 && count < sizeof names->at[0] && at < OCE_FAULT_NAMES,
                 OCE_ERROR_INVALID_ARGUMENT,
                 "OCELLI_FAULT: \"%.*s\": up to %d names of 1 to %zu characters are allowed",
-                (int)length, entry, OCE_FAULT_NAMES, sizeof names[0] - 1);
-    snprintf(names[at], sizeof names[at], "%.*s", (int)count, name);
+                (int)length, entry, OCE_FAULT_NAMES, sizeof names->at[0] - 1);
+    snprintf(names->at[at], sizeof names->at[at], "%.*s", (int)count, name);
     return OCE_OK;
 }
 
 static oce_status parse_entry(const char *entry, size_t length, oce_fault *fault) {
     static const char allocation[] = "allocation=", build[] = "build=", result[] = "result=";
     if (strncmp(entry, build, strlen(build)) == 0)
-        return add_name(entry, length, entry + strlen(build), fault->build);
+        return add_name(entry, length, entry + strlen(build), &fault->build);
     if (strncmp(entry, result, strlen(result)) == 0)
-        return add_name(entry, length, entry + strlen(result), fault->result);
+        return add_name(entry, length, entry + strlen(result), &fault->result);
     char *end = NULL;
     if (strncmp(entry, allocation, strlen(allocation)) == 0)
         fault->allocation = strtoull(entry + strlen(allocation), &end, 10);

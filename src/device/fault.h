@@ -17,7 +17,9 @@
 enum { OCE_FAULT_NAMES = 4, OCE_FAULT_NAME_BYTES = 64 };
 
 /* Names, of which "" are none. */
-typedef char oce_fault_names[OCE_FAULT_NAMES][OCE_FAULT_NAME_BYTES];
+typedef struct oce_fault_names {
+    char at[OCE_FAULT_NAMES][OCE_FAULT_NAME_BYTES];
+} oce_fault_names;
 
 typedef struct oce_fault {
     uint64_t allocation; /* 0: none */
@@ -27,7 +29,7 @@ typedef struct oce_fault {
 /* Reads such a list; NULL or "": no fault. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the entry. */
 oce_status oce_fault_parse(const char *text, oce_fault *fault);
 
-bool oce_fault_names_have(const oce_fault_names names, const char *name);
+bool oce_fault_names_have(const oce_fault_names *names, const char *name);
 
 /* Makes element `element` of a buffer wrong, once what was enqueued has run. */
 oce_status oce_fault_spoil(const oce_buffer *buffer, uint64_t element, bool is_bytes);

@@ -89,7 +89,7 @@ static oce_status build_failed(const oce_device *device, cl_program program, cl_
 /* Builds `program`, which is released if that fails. */
 static oce_status build(const oce_device *device, cl_program program, const char *file,
                         const char *options, cl_program *result) {
-    const cl_int code = oce_fault_names_have(device->fault.build, file)
+    const cl_int code = oce_fault_names_have(&device->fault.build, file)
                             ? CL_BUILD_PROGRAM_FAILURE
                             : clBuildProgram(program, 1, &device->entry->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
@@ -154,20 +154,48 @@ static oce_status build_sources(const oce_device *device, const char *const *sou
     return status;
 }
 
+/* The name in a kernel file's #include "NAME" line, which is turned into a comment; empty if it has
+ * none. Drivers could not find the file: its text goes before the kernel file's. */
+static oce_status take_include(char *text, const char *file, char name[64]) {
+    static const char directive[] = "\n#include \"";
+    name[0] = '\0';
+    char *line = strstr(text, directive);
+    if (line == NULL)
+        return OCE_OK;
+    const char *start = line + strlen(directive);
+    const size_t length = strcspn(start, "\"\n");
+    OCE_REQUIRE(start[length] == '"' && length < 64 && strstr(start, directive) == NULL,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "kernel file %s: it may include one file, of a name below 64 characters", file);
+    memcpy(name, start, length);
+    name[length] = '\0';
+    line[1] = line[2] = '/';
+    return OCE_OK;
+}
+
 static oce_status build_program(const oce_device *device, const char *file, const char *options,
                                 cl_program *result) {
-    char *common = NULL, *text = NULL, line[128];
+    char *common = NULL, *text = NULL, *shared = NULL, shared_file[64] = "";
     oce_status status = kernel_source(common_file, &common);
     if (status == OCE_OK)
         status = kernel_source(file, &text);
+    if (status == OCE_OK)
+        status = take_include(text, file, shared_file);
+    if (status == OCE_OK && shared_file[0] != '\0')
+        status = kernel_source(shared_file, &shared);
     if (status == OCE_OK) {
         /* the compiler's messages then have the lines of the files */
+        char line[128], shared_line[128];
+        snprintf(shared_line, sizeof shared_line, "\n#line 1 \"%s\"\n", shared_file);
         snprintf(line, sizeof line, "\n#line 1 \"%.100s\"\n", file);
-        const char *const sources[] = {"#line 1 \"common.cl.h\"\n", common, line, text};
+        const char *const sources[] = {
+            "#line 1 \"common.cl.h\"\n",  common, shared != NULL ? shared_line : "",
+            shared != NULL ? shared : "", line,   text};
         status = build_sources(device, sources, OCE_COUNT(sources), file, options, result);
     }
     free(common);
     free(text);
+    free(shared);
     return status;
 }
 
@@ -252,7 +280,7 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
              "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
              device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
              device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
-             device->fault.result[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
+             device->fault.result.at[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
              defines != NULL ? defines->text : "");
     const oce_program *program = NULL;
     OCE_TRY(oce_program_get(device, file, options, &program));

@@ -33,6 +33,8 @@ const char *oce_conv2d_family_name(oce_conv2d_family family) {
         return "direct";
     case OCE_CONV2D_WINOGRAD:
         return "winograd";
+    case OCE_CONV2D_IM2COL:
+        return "im2col";
     case OCE_CONV2D_FAMILIES:
         break;
     }
@@ -134,7 +136,7 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
 
 static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
     static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct,
-                                                       &oce_conv2d_winograd};
+                                                       &oce_conv2d_winograd, &oce_conv2d_im2col};
     for (int i = 0; i < OCE_COUNT(methods); i++)
         if (methods[i]->family == family)
             return methods[i];

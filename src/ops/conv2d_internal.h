@@ -30,7 +30,8 @@ typedef struct oce_conv2d_operands {
     const oce_tensor *x, *filter, *bias, *y;
 } oce_conv2d_operands;
 
-/* A family. `state` is what prepare() made for one pass; NULL, or a block that free() gives back. */
+/* A family. `state` is what prepare() made for one pass; NULL, or a block that free() gives back.
+ */
 typedef struct oce_conv2d_method {
     oce_conv2d_family family;
     /* The forward pass and the filter gradient read X in place only if its halo covers `reach`. */
@@ -38,7 +39,8 @@ typedef struct oce_conv2d_method {
     /* Whether this family can compute `pass`; if not, `reason` says why. NULL: every shape. */
     bool (*serves)(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes);
-    /* Whether AUTO may choose it for a pass that it serves: by shape and limits alone. NULL: yes. */
+    /* Whether AUTO may choose it for a pass that it serves: by shape and limits alone. NULL: yes.
+     */
     bool (*suits)(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass);
     oce_status (*prepare)(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                           void **state);
@@ -51,7 +53,8 @@ typedef struct oce_conv2d_method {
     void (*release)(void *state);
 } oce_conv2d_method;
 
-extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd;
+extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
+    oce_conv2d_im2col;
 
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 
