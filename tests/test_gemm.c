@@ -92,7 +92,9 @@ Test(gemm, long_sums) {
 Test(gemm, relu_keeps_nan) {
     oce_device *device = test_open_device();
     oce_gemm_family families[OCE_GEMM_FAMILIES];
-    const int count = families_of(device, families);
+    int count = families_of(device, families);
+    if (oce_device_limits(device)->is_cpu)
+        families[count++] = OCE_GEMM_THIN;
     const float a[] = {1}, b[] = {NAN, -1, 2, -0.0F};
     for (int f = 0; f < count; f++) {
         const oce_gemm_desc desc = {
@@ -131,7 +133,8 @@ Test(gemm, empty_sum_is_activated_bias) {
 Test(gemm, empty_result_writes_nothing) {
     oce_device *device = test_open_device();
     for (int family = OCE_GEMM_AUTO; family < OCE_GEMM_FAMILIES; family++) {
-        if (family == OCE_GEMM_PANEL && !oce_device_limits(device)->is_cpu)
+        if ((family == OCE_GEMM_PANEL || family == OCE_GEMM_THIN) &&
+            !oce_device_limits(device)->is_cpu)
             continue;
         static const int64_t shapes[][3] = {{0, 5, 7}, {5, 0, 7}, {0, 0, 0}, {0, 3, 0}};
         for (int i = 0; i < OCE_COUNT(shapes); i++) {

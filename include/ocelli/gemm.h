@@ -22,10 +22,11 @@ typedef enum oce_gemm_family {
     OCE_GEMM_NAIVE,    /**< one output an item: any shape, any device */
     OCE_GEMM_PANEL,    /**< register tiles on packed panels, for CPUs */
     OCE_GEMM_CLBLAST,  /**< the CLBlast library */
+    OCE_GEMM_THIN,     /**< results of one row or column, or few of them, for CPUs */
     OCE_GEMM_FAMILIES
 } oce_gemm_family;
 
-/** "auto", "naive", "panel", "clblast". */
+/** "auto", "naive", "panel", "clblast", "thin". */
 OCE_API const char *oce_gemm_family_name(oce_gemm_family family);
 
 typedef struct oce_gemm_desc {

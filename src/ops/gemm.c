@@ -11,14 +11,13 @@ static const oce_gemm_method *const methods[OCE_GEMM_FAMILIES] = {
     [OCE_GEMM_NAIVE] = &oce_gemm_naive,
     [OCE_GEMM_PANEL] = &oce_gemm_panel,
     [OCE_GEMM_CLBLAST] = &oce_gemm_clblast,
+    [OCE_GEMM_THIN] = &oce_gemm_thin,
 };
 
 const char *oce_gemm_family_name(oce_gemm_family family) {
     static const char *const names[OCE_GEMM_FAMILIES] = {
-        [OCE_GEMM_AUTO] = "auto",
-        [OCE_GEMM_NAIVE] = "naive",
-        [OCE_GEMM_PANEL] = "panel",
-        [OCE_GEMM_CLBLAST] = "clblast",
+        [OCE_GEMM_AUTO] = "auto",       [OCE_GEMM_NAIVE] = "naive", [OCE_GEMM_PANEL] = "panel",
+        [OCE_GEMM_CLBLAST] = "clblast", [OCE_GEMM_THIN] = "thin",
     };
     return (unsigned)family < OCE_GEMM_FAMILIES ? names[family] : "unknown";
 }
@@ -63,8 +62,11 @@ static oce_status try_method(oce_gemm_plan *plan, const oce_gemm_method *method)
 
 /* The families that AUTO may use, best first: those made for the class of device, then the one that
  * always can. */
-static int candidates(const oce_limits *limits, oce_gemm_family list[OCE_GEMM_FAMILIES]) {
+static int candidates(const oce_gemm_desc *desc, const oce_limits *limits,
+                      oce_gemm_family list[OCE_GEMM_FAMILIES]) {
     int count = 0;
+    if (limits->is_cpu && oce_gemm_is_thin(desc))
+        list[count++] = OCE_GEMM_THIN;
     list[count++] = limits->is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_CLBLAST;
     list[count++] = OCE_GEMM_NAIVE;
     return count;
@@ -74,7 +76,7 @@ static int candidates(const oce_limits *limits, oce_gemm_family list[OCE_GEMM_FA
  * device says so, once for each family. */
 static oce_status choose(oce_gemm_plan *plan) {
     oce_gemm_family list[OCE_GEMM_FAMILIES];
-    const int count = candidates(oce_device_limits(plan->device), list);
+    const int count = candidates(&plan->desc, oce_device_limits(plan->device), list);
     oce_status status = OCE_OK;
     for (int i = 0; i < count; i++) {
         status = try_method(plan, methods[list[i]]);

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How the panel family divides a product; see cl/gemm_panel.cl. */
+/* How the panel family divides a product; see cl/gemm_panel.cl. The thin family has tile_rows x
+ * tile_vectors dot products in a tile, and columns, splits. */
 typedef struct oce_gemm_blocks {
     int tile_rows, tile_vectors; /* GEMM_MR, GEMM_NV */
     int k_block;                 /* GEMM_KC */
@@ -28,9 +29,9 @@ struct oce_gemm_plan {
     oce_device *device;
     oce_gemm_desc desc; /* checked */
     const oce_gemm_method *method;
-    size_t workspace;       /* bytes */
-    oce_kernel *product;    /* naive, panel */
-    oce_kernel *finish;     /* panel: sums the splits; clblast: bias and ReLU; NULL: not needed */
+    size_t workspace;    /* bytes */
+    oce_kernel *product; /* naive, panel, thin */
+    oce_kernel *finish; /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
     oce_gemm_blocks blocks; /* panel */
 };
 
@@ -52,7 +53,10 @@ struct oce_gemm_method {
     oce_status (*run)(const oce_gemm_plan *plan, const oce_gemm_operands *operands);
 };
 
-extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast;
+extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, oce_gemm_thin;
+
+/* Whether the thin family is the faster one, where it serves. */
+bool oce_gemm_is_thin(const oce_gemm_desc *desc);
 
 /*
  * Divides a product (extents up to 2^28) for vectors of `vector_width` floats and groups with

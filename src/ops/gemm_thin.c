@@ -1,0 +1,188 @@
+/* The thin family: results of one or a few rows or columns, at the pace of memory, for CPUs. */
+#include "ops/gemm_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdio.h>
+
+enum {
+    FEW = 4,                /* rows, or columns, of gemm_thin_scale */
+    FEW_DOTS = 24,          /* for which gemm_thin_dot is faster than the panel family */
+    LEAST_DEPTH = 64,       /* of dot products: below it adding the lanes takes most of the time */
+    STRETCH = 2048,         /* THIN_STRETCH */
+    GROUP_FLOATS = 1 << 16, /* of the matrices: what is worth a group */
+    GROUPS = 48,            /* wanted, of those that are worth it */
+    LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
+    LONGEST_SCALE = 12288,
+    LARGEST_ROUNDS = 60000 /* of a group's loops: see shorten_loops() in gemm_blocks.c */
+};
+
+/* The kernels count in ints, with room for a block more. */
+static const int64_t largest_extent = INT64_C(1) << 28;
+
+/* The product as the kernels see it: of few rows, turned over if it has fewer columns than rows. */
+typedef struct thin {
+    int64_t m, n, k;
+    bool is_turned;
+    bool is_dot;      /* K lies along the rows of the large matrix */
+    bool is_straight; /* and of the small one */
+} thin;
+
+static thin thin_of(const oce_gemm_desc *d) {
+    const bool is_turned = d->n < d->m;
+    const bool is_straight = is_turned ? d->transpose_b : !d->transpose_a;
+    const bool is_dot = (is_turned ? !d->transpose_a : d->transpose_b) || (d->m == 1 && d->n == 1);
+    return is_turned ? (thin){d->n, d->m, d->k, true, is_dot, is_straight || d->n == 1}
+                     : (thin){d->m, d->n, d->k, false, is_dot, is_straight || d->m == 1};
+}
+
+static int64_t at_most(int64_t value, int64_t limit) {
+    return value < limit ? value : limit;
+}
+
+static int64_t at_least(int64_t value, int64_t limit) {
+    return value > limit ? value : limit;
+}
+
+static bool serves(const oce_gemm_desc *d, const oce_limits *limits, char *reason,
+                   size_t reason_bytes) {
+    const thin t = thin_of(d);
+    const size_t local = FEW * STRETCH * sizeof(float);
+    if (!limits->is_cpu)
+        snprintf(reason, reason_bytes, "the device is not a CPU");
+    else if (t.n > largest_extent || t.k > largest_extent)
+        snprintf(reason, reason_bytes, "extents above %lld", (long long)largest_extent);
+    else if (t.m > 0 && t.is_dot && !t.is_straight)
+        snprintf(reason, reason_bytes, "K lies along the rows of the large matrix only");
+    else if (!t.is_dot && t.m > FEW)
+        snprintf(reason, reason_bytes, "more than %d rows and columns", FEW);
+    else if (!t.is_dot && limits->local_bytes < local)
+        snprintf(reason, reason_bytes, "%zu bytes of local memory, less than %zu",
+                 limits->local_bytes, local);
+    else
+        return true;
+    return false;
+}
+
+bool oce_gemm_is_thin(const oce_gemm_desc *d) {
+    const thin t = thin_of(d);
+    if (!t.is_dot)
+        return t.m <= FEW;
+    return t.is_straight && t.k >= LEAST_DEPTH * (t.m > FEW ? 4 : 1) && t.m <= FEW_DOTS;
+}
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+    return oce_ceil_div(value, multiple) * multiple;
+}
+
+/* Groups that the work is worth: each more than the first costs a thread's start. */
+static int64_t groups_of(const thin *t) {
+    return at_least(at_most((t->m + t->n) * t->k / GROUP_FLOATS, GROUPS), 1);
+}
+
+/* Blocks of columns and splits of K. Splits are a function of the shape alone; blocks may be
+ * smaller where loops must be short. */
+static void divide_dot(const thin *t, int width, oce_gemm_blocks *b) {
+    const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_DOT), 1);
+    b->splits = (int)at_least(at_most(goal / oce_ceil_div(t->n, 8), t->k / 1024), least);
+    const int64_t blocks = goal > 1 ? oce_ceil_div(2 * goal, b->splits) : 1;
+    b->columns = round_up(oce_ceil_div(t->n, blocks), b->tile_vectors);
+    const int64_t depth = oce_ceil_div(t->k, b->splits) / width + 64;
+    const int64_t rounds = oce_ceil_div(t->m, b->tile_rows) * depth;
+    while (width == 4 && b->columns > b->tile_vectors &&
+           b->columns / b->tile_vectors * rounds > LARGEST_ROUNDS)
+        b->columns = round_up(b->columns / 2, b->tile_vectors);
+}
+
+static void divide_scale(const thin *t, int width, oce_gemm_blocks *b) {
+    const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_SCALE), 1);
+    int64_t blocks = oce_ceil_div(t->n, STRETCH);
+    b->splits = (int)at_least(at_most(oce_ceil_div(goal, blocks), t->k / 64), least);
+    blocks = at_least(at_most(oce_ceil_div(goal, b->splits), t->n / 64), blocks);
+    b->columns = round_up(oce_ceil_div(t->n, blocks), 16);
+    const int64_t depth = oce_ceil_div(t->k, b->splits) / 8 + 8;
+    while (width == 4 && b->columns > 16 && b->columns / 4 * depth > LARGEST_ROUNDS)
+        b->columns = round_up(b->columns / 2, 16);
+}
+
+static oce_status prepare(oce_gemm_plan *plan) {
+    static const char file[] = "gemm_thin.cl";
+    const thin t = thin_of(&plan->desc);
+    const int width = oce_device_limits(plan->device)->vector_width;
+    oce_gemm_blocks *b = &plan->blocks;
+    *b = (oce_gemm_blocks){.tile_rows = t.m <= 2 ? (int)t.m : 4,
+                           .tile_vectors = t.m > 1    ? 4
+                                           : t.n == 1 ? 1
+                                                      : 8};
+    oce_defines defines = {0};
+    oce_define(&defines, "THIN_ROWS", b->tile_rows);
+    if (t.is_dot) {
+        divide_dot(&t, width, b);
+        oce_define(&defines, "THIN_COLUMNS", b->tile_vectors);
+        oce_define(&defines, "THIN_VECTORS", 8 / at_most(b->tile_rows * b->tile_vectors, 8));
+    } else {
+        divide_scale(&t, width, b);
+    }
+    const int64_t extents[] = {b->splits, t.m, t.n, (int64_t)sizeof(float)};
+    OCE_REQUIRE(b->splits == 1 || oce_size_product(extents, 4, &plan->workspace),
+                OCE_ERROR_OVERFLOW, "gemm: %d partial sums of %lld x %lld are too large", b->splits,
+                (long long)t.m, (long long)t.n);
+    OCE_TRY(oce_kernel_get(plan->device, file, t.is_dot ? "gemm_thin_dot" : "gemm_thin_scale",
+                           &defines, &plan->product));
+    if (b->splits > 1)
+        return oce_kernel_get(plan->device, file, "gemm_thin_reduce", &defines, &plan->finish);
+    return OCE_OK;
+}
+
+/* A single column is reduced as a row whose elements share a bias. */
+static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const oce_gemm_desc *d = &plan->desc;
+    const bool is_column = d->n == 1;
+    const int64_t rows = is_column ? 1 : d->m, row = is_column ? d->m : d->n;
+    const int64_t columns = round_up(16384 / (plan->blocks.splits + 2) + 1, 16);
+    const oce_arg args[] = {
+        oce_arg_part(o->workspace, 0),
+        oce_arg_tensor(o->bias),
+        oce_arg_tensor(o->c),
+        oce_arg_int(rows),
+        oce_arg_int(row),
+        oce_arg_int(plan->blocks.splits),
+        oce_arg_int(columns),
+        oce_arg_int(!is_column),
+        oce_arg_int(o->bias != NULL),
+        oce_arg_int(d->activation == OCE_ACTIVATION_RELU),
+    };
+    return oce_launch(plan->finish, oce_range_groups(oce_ceil_div(row, columns), rows, 1), args,
+                      OCE_COUNT(args));
+}
+
+static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const thin t = thin_of(&plan->desc);
+    const oce_gemm_blocks *b = &plan->blocks;
+    const oce_arg args[] = {
+        oce_arg_tensor(t.is_turned ? o->b : o->a),
+        oce_arg_tensor(t.is_turned ? o->a : o->b),
+        oce_arg_tensor(o->bias),
+        b->splits > 1 ? oce_arg_part(o->workspace, 0) : oce_arg_tensor(o->c),
+        oce_arg_int(t.m),
+        oce_arg_int(t.n),
+        oce_arg_int(t.k),
+        oce_arg_long(t.is_turned ? 1 : t.n),
+        oce_arg_long(t.is_turned ? t.m : 1),
+        oce_arg_long(t.m * t.n),
+        oce_arg_int(b->columns),
+        oce_arg_int(t.is_turned),
+        oce_arg_int(!t.is_turned),
+        oce_arg_int(o->bias != NULL),
+        oce_arg_int(plan->desc.activation == OCE_ACTIVATION_RELU),
+        oce_arg_long(t.is_straight ? t.k : 1),
+        oce_arg_long(t.is_straight ? 1 : t.m),
+    };
+    const int scale_only = 2;
+    OCE_TRY(oce_launch(plan->product, oce_range_groups(oce_ceil_div(t.n, b->columns), b->splits, 1),
+                       args, OCE_COUNT(args) - (t.is_dot ? scale_only : 0)));
+    return b->splits > 1 ? reduce(plan, o) : OCE_OK;
+}
+
+const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run};
