@@ -26,6 +26,11 @@
 #define convert_ucharv OCE_JOIN(convert_uchar, VW)
 #define convert_intv OCE_JOIN(convert_int, VW)
 #define as_intv OCE_JOIN(as_int, VW)
+#define as_uintv OCE_JOIN(as_uint, VW)
+
+/* Stores a vector to global memory at any float, whole: PoCL takes vstore16() to pieces of four. */
+typedef floatv floatv_of_floats __attribute__((aligned(4)));
+#define STORE(value, pointer) (*(__global floatv_of_floats *)(pointer) = (value))
 
 /* A vector of VEC floats (1, 2, 4, 8 or 16) for kernels without tails: the host picks a VEC that
  * divides the channels. Without it VEC is VW. OCE_ALIGNED=1 is the host's promise that each such
@@ -67,6 +72,18 @@
 #endif
 
 #define UNROLL _Pragma("unroll")
+
+/* For kernels on a line of elements, of which an item takes i..end-1: VECTORS { what to do with the
+ * vector at i } REST { what to do with element i }. Many vectors on a CPU; on a GPU one, or what is
+ * left at the line's end, fewer than a vector. */
+#if OCE_CPU
+#define VECTORS for (; i + VEC <= end; i += VEC)
+#define REST for (; i < end; i++)
+#else
+#define VECTORS if (i + VEC <= end)
+#define REST                                                                                       \
+    else UNROLL for (uint rest = 1; rest < VEC; rest++, i++) if (i < end)
+#endif
 
 #if OCE_CPU
 #define KERNEL __kernel __attribute__((reqd_work_group_size(1, 1, 1)))

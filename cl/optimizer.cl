@@ -14,15 +14,13 @@
     ulong i = get_global_id(0) * CHUNK;                                                            \
     const ulong end = min(i + CHUNK, count)
 
-/* A kernel's loop over its part: UPDATE(type, LOAD, STORE) on vectors, then on what is left. */
+/* A kernel's work on its part: UPDATE(type, LOAD, STORE) on vectors, then on what is left. */
 #define LOAD1(p) (*(p))
 #define STORE1(v, p) (*(p) = (v))
 #define UPDATE_PART(UPDATE, count)                                                                 \
     ITEM_PART(count);                                                                              \
-    for (; i + VEC <= end; i += VEC)                                                               \
-        UPDATE(vecf, LOADV, STOREV)                                                                \
-    for (; i < end; i++)                                                                           \
-        UPDATE(float, LOAD1, STORE1)
+    VECTORS UPDATE(vecf, LOADV, STOREV)                                                            \
+    REST UPDATE(float, LOAD1, STORE1)
 
 #define SGD(type, LOAD, STORE)                                                                     \
     {                                                                                              \
@@ -30,6 +28,7 @@
         STORE(LOAD(var + i) - update, var + i);                                                    \
     }
 
+/* Reads 8 bytes and writes 4 for 2 operations a parameter: 0.17 flop/byte. */
 KERNEL void sgd(IN(gradients), OUT(parameters), const ulong count, const float rate) {
     __global const float *g = AT(gradients);
     __global float *var = AT(parameters);
@@ -45,6 +44,7 @@ KERNEL void sgd(IN(gradients), OUT(parameters), const ulong count, const float r
         STORE(LOAD(var + i) - update, var + i);                                                    \
     }
 
+/* Reads 12 bytes and writes 8 for 4 operations a parameter: 0.2 flop/byte. */
 KERNEL void momentum_sgd(IN(gradients), OUT(parameters), OUT(accumulator), const ulong count,
                          const float rate, const float momentum) {
     __global const float *g = AT(gradients);
@@ -64,6 +64,8 @@ KERNEL void momentum_sgd(IN(gradients), OUT(parameters), OUT(accumulator), const
         STORE(LOAD(var + i) - update, var + i);                                                    \
     }
 
+/* Reads 16 bytes and writes 12 for 12 operations a parameter, a root and a division among them:
+ * 0.4 flop/byte. */
 KERNEL void adam(IN(gradients), OUT(parameters), OUT(first), OUT(second), const ulong count,
                  const float alpha, const float rate1, const float rate2, const float epsilon) {
     __global const float *g = AT(gradients);
@@ -83,7 +85,8 @@ KERNEL void adam(IN(gradients), OUT(parameters), OUT(first), OUT(second), const 
         STORE(LOAD(var + i) - update, var + i);                                                    \
     }
 
-/* decay_rate = 1 - decay */
+/* decay_rate = 1 - decay. Reads 16 bytes and writes 12 for 11 operations a parameter: 0.4
+ * flop/byte. */
 KERNEL void rmsprop(IN(gradients), OUT(parameters), OUT(mean_square), OUT(moments),
                     const ulong count, const float rate, const float decay_rate,
                     const float momentum, const float epsilon) {

@@ -9,7 +9,8 @@
 #define STREAM_DROPOUT 3u
 #define STREAM_AUGMENT 4u
 
-/* Philox blocks (dropout) or elements (truncated normal) of an item: many on a CPU, one on a GPU. */
+/* Philox blocks (dropout), elements (truncated normal) or pixels (augmentation) of an item: many on a
+ * CPU; on a GPU one block, one element, 4 elements. */
 #ifndef CHUNK
 #define CHUNK 1
 #endif
@@ -47,11 +48,17 @@ void drop_block(__global const float *x, __global float *y, const ulong count, c
     w[2] = layer;
     w[3] = STREAM_DROPOUT;
     philox(&w[0], &w[1], &w[2], &w[3], seed.x, seed.y);
-    for (uint k = 0; k < 4; k++) {
-        const ulong i = 4 * block + k - shift; /* wraps round to far outside before the first */
-        if (i < count)
-            y[i] = UNIFORM(w[k]) < keep ? x[i] / keep : 0.0f;
+    const ulong start = 4 * block - shift; /* wraps round to far outside before the first */
+#if !OCE_CPU
+    if (start < count && count - start >= 4) { /* VEC is 4 on a GPU */
+        const float4 u = convert_float4((uint4)(w[0], w[1], w[2], w[3]) >> 8) * 0x1p-24f;
+        STOREV(select((float4)(0), LOADV(x + start) / keep, u < (float4)(keep)), y + start);
+        return;
     }
+#endif
+    for (uint k = 0; k < 4; k++)
+        if (start + k < count)
+            y[start + k] = UNIFORM(w[k]) < keep ? x[start + k] / keep : 0.0f;
 }
 
 /* The same for VW whole blocks from `block` on. */
@@ -80,7 +87,8 @@ void drop_blocks(__global const float *x, __global float *y, const ulong block, 
 }
 
 /* Element i is number first + i of the mask: word (first + i) % 4 of block (first + i) / 4. The item
- * takes CHUNK blocks; blocks are counted from the first element's, whose word is `shift`. */
+ * takes CHUNK blocks; blocks are counted from the first element's, whose word is `shift`. Reads 4
+ * bytes and writes 4 for some 25 integer operations of Philox: bound by memory. */
 KERNEL void dropout(__global const float *x_base, const ulong x_at, INOUT(y), const ulong count,
                     const ulong first, const uint seed_low, const uint seed_high, const uint step,
                     const uint layer, const float keep) {
@@ -112,6 +120,7 @@ float normal_of(const uint a, const uint b) {
     return fabs(first) < LIMIT ? first : fabs(second) < LIMIT ? second : LIMIT;
 }
 
+/* Bound by the arithmetic of Philox and its logarithms, sines and roots; runs once, at the start. */
 KERNEL void truncated_normal(OUT(y), const ulong count, const uint seed_low, const uint seed_high,
                              const uint layer, const float stddev) {
     ulong i = get_global_id(0) * CHUNK;
@@ -136,8 +145,21 @@ int shift_of(const uint word, const int most) {
     return (int)mul_hi(word, (uint)(2 * most + 1)) - most;
 }
 
-/* y = bytes * scale, with each image flipped and moved. Item = (CHUNK pixels, row, image); bytes:
- * [images, height, width, channels], dense. */
+/* The element of an image's row that comes from `from_row` of its bytes and lies at `column`, before
+ * mirroring and moving. */
+float augmented(__global const uchar *row, const int has_row, const int column, const int width,
+                const int c, const int channels, const int right, const int mirror,
+                const float scale) {
+    const int shifted = column - right;
+    const int from = mirror ? width - 1 - shifted : shifted;
+    if (!has_row || shifted < 0 || shifted >= width)
+        return 0.0f;
+    return (float)row[from * channels + c] * scale;
+}
+
+/* y = bytes * scale, with each image flipped and moved. Item = (CHUNK pixels, row, image), on a GPU
+ * (4 elements, row, image); bytes: [images, height, width, channels], dense. Reads at most 1 byte and
+ * writes 4 for a multiplication. */
 KERNEL void convert_augmented(__global const uchar *restrict bytes_base, const ulong bytes_at,
                               LINES_OUT(y), const int height, const int width, const int channels,
                               const float scale, const uint seed_low, const uint seed_high,
@@ -147,20 +169,37 @@ KERNEL void convert_augmented(__global const uchar *restrict bytes_base, const u
     const long image = (long)get_global_id(2);
     uint w0 = first_image + (uint)image, w1 = step, w2 = 0, w3 = STREAM_AUGMENT;
     philox(&w0, &w1, &w2, &w3, seed_low, seed_high);
-    const bool mirror = flip && (w0 & 1) != 0;
+    const int mirror = flip && (w0 & 1) != 0;
     const int from_row = row - shift_of(w1, max_shift), right = shift_of(w2, max_shift);
+    const int has_row = from_row >= 0 && from_row < height;
     __global const uchar *source =
         AT(bytes) + (image * height + (long)from_row) * ((long)width * channels);
     __global float *target = AT(y) + image * y_outer + row * y_inner;
-    const bool has_row = from_row >= 0 && from_row < height;
+#if OCE_CPU
     int column = (int)get_global_id(0) * CHUNK;
     const int end = min(column + CHUNK, width);
-    for (; column < end; column++) {
-        const int shifted = column - right;
-        const int from = mirror ? width - 1 - shifted : shifted;
-        const bool is_inside = has_row && shifted >= 0 && shifted < width;
+    for (; column < end; column++)
         for (int c = 0; c < channels; c++)
             target[column * channels + c] =
-                is_inside ? (float)source[from * channels + c] * scale : 0.0f;
+                augmented(source, has_row, column, width, c, channels, right, mirror, scale);
+#else
+    const int first = (int)get_global_id(0) * 4, length = width * channels;
+    int column = (int)((uint)first / (uint)channels), c = (int)((uint)first % (uint)channels);
+    float values[4];
+    UNROLL
+    for (int k = 0; k < 4; k++) {
+        values[k] = first + k < length ? augmented(source, has_row, column, width, c, channels,
+                                                   right, mirror, scale)
+                                       : 0.0f;
+        const int is_last = c == channels - 1;
+        column += is_last;
+        c = is_last ? 0 : c + 1;
     }
+    if (first + 4 <= length)
+        STOREV((float4)(values[0], values[1], values[2], values[3]), target + first);
+    else
+        UNROLL for (int k = 0; k < 4; k++)
+            if (first + k < length)
+                target[first + k] = values[k];
+#endif
 }

@@ -7,6 +7,11 @@
 
 enum { CPU_PIXELS = 1024, MAX_SHIFT = 32767 };
 
+/* True if every row of the images starts at a multiple of 4 elements. */
+static bool has_aligned_rows(const oce_tensor *y) {
+    return y->offset % 4 == 0 && y->stride[0] % 4 == 0 && y->stride[1] % 4 == 0;
+}
+
 static oce_status augment(oce_device *device, const oce_augment *a, const oce_arg *source,
                           float scale, const oce_tensor *y) {
     OCE_REQUIRE(a->max_shift >= 0 && a->max_shift <= MAX_SHIFT, OCE_ERROR_INVALID_ARGUMENT,
@@ -18,9 +23,10 @@ static oce_status augment(oce_device *device, const oce_augment *a, const oce_ar
                 OCE_ERROR_OVERFLOW, "augmentation: images of %lld x %lld x %lld are too large",
                 (long long)height, (long long)width, (long long)channels);
     const bool is_cpu = oce_device_limits(device)->is_cpu;
-    const int64_t chunk = is_cpu ? CPU_PIXELS : 1;
     oce_defines defines = {0};
-    oce_define(&defines, "CHUNK", chunk);
+    oce_define(&defines, "CHUNK", is_cpu ? CPU_PIXELS : 1);
+    if (!is_cpu && has_aligned_rows(y))
+        oce_define(&defines, "OCE_ALIGNED", 1);
     oce_kernel *kernel = NULL;
     OCE_TRY(oce_kernel_get(device, "random.cl", "convert_augmented", &defines, &kernel));
     const oce_arg args[] = {*source,
@@ -36,7 +42,9 @@ static oce_status augment(oce_device *device, const oce_augment *a, const oce_ar
                             oce_arg_int(a->first_image),
                             oce_arg_int(a->max_shift),
                             oce_arg_int(a->flip)};
-    oce_range range = oce_range_groups(oce_ceil_div(width, chunk), height, y->dim[0]);
+    const int64_t items =
+        is_cpu ? oce_ceil_div(width, CPU_PIXELS) : oce_ceil_div(width * channels, 4);
+    oce_range range = oce_range_groups(items, height, y->dim[0]);
     if (!is_cpu)
         range.local[0] = 0;
     return oce_launch(kernel, range, args, OCE_COUNT(args));
@@ -51,6 +59,8 @@ oce_status oce_convert_bytes(oce_device *device, const oce_buffer *bytes, size_t
     const oce_arg source = oce_arg_part(bytes, first);
     if (description != NULL)
         return augment(device, description, &source, scale, y);
+    const bool is_one_line = lines.outer <= 1 && lines.inner <= 1;
+    lines.has_aligned_bytes = first % 4 == 0 && (is_one_line || lines.length % 4 == 0);
     const oce_arg args[] = {source, OCE_LINES_ARGS(y, &lines, 0), oce_arg_long(lines.length),
                             oce_arg_float(scale)};
     return oce_lines_launch(device, "elementwise.cl", "convert_bytes", &lines, args,

@@ -51,6 +51,8 @@ oce_status oce_lines_launch(oce_device *device, const char *file, const char *na
     oce_define(&defines, "CHUNK", chunk);
     if (!is_cpu && lines->is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
+    if (!is_cpu && lines->has_aligned_bytes)
+        oce_define(&defines, "BYTES_ALIGNED", 1);
     oce_kernel *kernel = NULL;
     OCE_TRY(oce_kernel_get(device, file, name, &defines, &kernel));
     oce_range range =

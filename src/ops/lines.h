@@ -15,6 +15,9 @@ typedef struct oce_lines {
         int64_t outer, inner; /* elements between neighbours */
     } stride[OCE_LINES_MAX];
     bool is_aligned; /* every line of every tensor starts at a multiple of 4 elements */
+    /* False unless the caller knows better: every line of the kernel's bytes starts at a multiple
+     * of 4. */
+    bool has_aligned_bytes;
 } oce_lines;
 
 typedef struct oce_operand {

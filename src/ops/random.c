@@ -9,12 +9,16 @@ enum { CPU_CHUNK = 1024 }; /* Philox blocks or elements of a work-item */
 
 static const char file[] = "random.cl";
 
-/* Launches `name` with one work-item for each chunk of `count`. */
-static oce_status launch(oce_device *device, const char *name, int64_t count, const oce_arg *args,
-                         int arg_count) {
-    const int64_t chunk = oce_device_limits(device)->is_cpu ? CPU_CHUNK : 1;
+/* Launches `name` with one work-item for each chunk of `count`. is_aligned: vectors lie at multiples
+ * of their size. */
+static oce_status launch(oce_device *device, const char *name, bool is_aligned, int64_t count,
+                         const oce_arg *args, int arg_count) {
+    const bool is_cpu = oce_device_limits(device)->is_cpu;
+    const int64_t chunk = is_cpu ? CPU_CHUNK : 1;
     oce_defines defines = {0};
     oce_define(&defines, "CHUNK", chunk);
+    if (!is_cpu && is_aligned)
+        oce_define(&defines, "OCE_ALIGNED", 1);
     oce_kernel *kernel = NULL;
     OCE_TRY(oce_kernel_get(device, file, name, &defines, &kernel));
     return oce_launch(kernel, oce_range_items(oce_ceil_div(count, chunk)), args, arg_count);
@@ -51,7 +55,10 @@ oce_status oce_dropout_apply(oce_device *device, const oce_dropout *dropout, con
                             oce_arg_int(dropout->layer),
                             oce_arg_float(keep)};
     const int64_t blocks = ((int64_t)(dropout->first % 4 + count) + 3) / 4;
-    return launch(device, "dropout", blocks, args, OCE_COUNT(args));
+    /* A Philox block starts `first % 4` elements before a multiple of 4. */
+    const size_t shift = (size_t)(dropout->first % 4);
+    const bool is_aligned = x->offset % 4 == shift && y->offset % 4 == shift;
+    return launch(device, "dropout", is_aligned, blocks, args, OCE_COUNT(args));
 }
 
 oce_status oce_truncated_normal(oce_device *device, uint64_t seed, uint32_t layer, float stddev,
@@ -63,5 +70,5 @@ oce_status oce_truncated_normal(oce_device *device, uint64_t seed, uint32_t laye
                 "truncated normal: %zu elements are more than 2^32", count);
     const oce_arg args[] = {oce_arg_tensor(y), oce_arg_long((int64_t)count), OCE_SEED_ARGS(seed),
                             oce_arg_int(layer), oce_arg_float(stddev)};
-    return launch(device, "truncated_normal", (int64_t)count, args, OCE_COUNT(args));
+    return launch(device, "truncated_normal", y->offset % 4 == 0, (int64_t)count, args, OCE_COUNT(args));
 }

@@ -71,11 +71,11 @@ def read_line(line):
         instruction.kind = "hint"
     memory = MEMORY.match(words[0])
     if memory:
-        space, way, twice, width = memory.groups()
+        space, way, twice, width = memory.groups()  # OpenCL compilers use buffer_ for the stack only
         bits = next((WIDTHS[w] for w in (width, width.replace("_e32", "")) if w in WIDTHS),
                     16 if re.search(r"short|16", width) else 8)
         if twice:
             bits *= 2
-        instruction.access = ({"ds": "local", "scratch": "private"}.get(space, "global"),
+        instruction.access = ({"ds": "local", "scratch": "private", "buffer": "private"}.get(space, "global"),
                               "load" if way in ("read", "load") else "store", bits)
     return instruction

@@ -55,13 +55,13 @@ def number(value):
     return "-" if value in (0, None) else str(value)
 
 
-def table(rows):
+def table(rows, with_fma):
     """Markdown, one row a (kernel, target, record)."""
     lines = ["| kernel | GPU | registers | spilled | local | occupancy | groups | FMA | global | local accesses |",
              "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     last = None
     for kernel, target, record in rows:
-        share = fma_share(record)
+        share = fma_share(record) if with_fma else None
         cells = [kernel if kernel != last else "", target, str(record["registers"]),
                  number(spilled(record)), number(record["local"]), record["occupancy"],
                  number(record["groups"]),
@@ -85,7 +85,7 @@ offline for GPUs of three makers.
 | local | bytes of local memory of a group |
 | occupancy | AMD: waves that a SIMD unit can hold; NVIDIA: warps that a multiprocessor can hold, with groups of 256 where the kernel leaves the size open; Intel: the SIMD width the compiler chose |
 | groups | groups that a compute unit can hold: by local memory (AMD, Intel), and by registers and warps (NVIDIA) |
-| FMA | share of fused multiply-adds among the instructions of the hottest loop, and its length; waits, no-ops and scheduling hints are not counted |
+| FMA | of kernels that multiply matrices: share of fused multiply-adds among the instructions of the hottest loop, and its length; waits, no-ops and scheduling hints are not counted |
 | global, local accesses | instructions that load (L) and store (S), as bits×count |
 """
 
@@ -102,7 +102,7 @@ def page(configs, results, tools, skipped):
             lines += ["", "`%s`%s" % (" ".join(config.options) or "(no options)", note(config)), ""]
             rows = [(kernel, target, results[config, target][kernel]) for kernel in config.kernels
                     for c, target in results if c is config]
-            lines += table(rows)
+            lines += table(rows, "fma" in config.tags)
     return "\n".join(lines) + "\n"
 
 
