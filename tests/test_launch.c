@@ -295,3 +295,24 @@ Test(launch, profile_takes_more_launches_than_it_keeps_events) {
     cr_expect(entries[0].launches == 2 * OCE_PROFILE_PENDING + 3, "read twice, counted once");
     oce_buffer_destroy(buffer);
 }
+
+Test(launch, profile_stops_and_starts_anew) {
+    oce_buffer *buffer = NULL;
+    const oce_profile_entry *entries = NULL;
+    int count = 0;
+    TEST_OK(oce_buffer_create(device, 64, &buffer));
+    TEST_OK(oce_device_profile_stop(device)); /* it was not on */
+    TEST_OK(oce_device_profile_start(device));
+    launch_labelled(buffer, "first", 1, 3);
+    TEST_OK(oce_device_profile_stop(device));
+    launch_labelled(buffer, "between", 1, 1);
+    TEST_OK(oce_device_profile_read(device, &entries, &count));
+    cr_expect(count == 0);
+    TEST_OK(oce_device_profile_start(device));
+    launch_labelled(buffer, "second", 0, 2);
+    TEST_OK(oce_device_profile_read(device, &entries, &count));
+    cr_assert(count == 1);
+    cr_expect(entries[0].launches == 2);
+    cr_expect(strstr(entries[0].build, ".cl ") != NULL, "built as \"%s\"", entries[0].build);
+    oce_buffer_destroy(buffer);
+}

@@ -111,10 +111,11 @@ OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);
 /** Waits until everything enqueued has run. Errors: OCE_ERROR_OPENCL. */
 OCE_API oce_status oce_device_finish(oce_device *device);
 
-/** Time spent in one kernel under one label. */
+/** Time spent in one kernel, as built, under one label. */
 typedef struct oce_profile_entry {
     const char *label;  /**< the layer and pass that launched it, e.g. "conv1 forward"; may be "" */
     const char *kernel; /**< kernel function */
+    const char *build;  /**< its file and the options it was built with; "" if not one of ours */
     uint64_t launches;
     double seconds; /**< on the device, by OpenCL's profiling events */
     double flops;   /**< of the label's operation, over all launches; 0 if not stated */
@@ -126,6 +127,10 @@ OCE_API oce_status oce_device_profile_start(oce_device *device);
  * first launch, valid until the next call on the device. Errors: OCE_ERROR_OPENCL. */
 OCE_API oce_status oce_device_profile_read(oce_device *device, const oce_profile_entry **entries,
                                            int *count);
+/** Stops to record and forgets what was; nothing happens if it was not on. Errors:
+ * OCE_ERROR_OPENCL.
+ */
+OCE_API oce_status oce_device_profile_stop(oce_device *device);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,6 @@ oce_status oce_clblast_gemm(oce_device *device, int64_t m, int64_t n, int64_t k,
                 (long long)m, (long long)n, (long long)k, device->entry->info.name, (int)code);
     if (event != NULL)
         return oce_profile_add(device, event,
-                               oce_profile_entry_index(&device->profile, "CLBlastSgemm"));
+                               oce_profile_entry_index(&device->profile, "CLBlastSgemm", ""));
     return OCE_OK;
 }

@@ -145,17 +145,28 @@ oce_status oce_device_flush(oce_device *device) {
     return OCE_OK;
 }
 
-oce_status oce_device_profile_start(oce_device *device) {
-    if (device->profile.is_on)
+/* Replaces the queue, once it is empty, by one that records events or one that does not. */
+static oce_status switch_profile(oce_device *device, bool is_on) {
+    if (device->profile.is_on == is_on)
         return OCE_OK;
     OCE_TRY(oce_device_finish(device));
-    cl_command_queue plain = device->queue;
-    oce_status status = create_queue(device, CL_QUEUE_PROFILING_ENABLE);
+    cl_command_queue old = device->queue;
+    oce_status status = create_queue(device, is_on ? CL_QUEUE_PROFILING_ENABLE : 0);
     if (status != OCE_OK) {
-        device->queue = plain;
+        device->queue = old;
         return status;
     }
-    clReleaseCommandQueue(plain);
-    device->profile.is_on = true;
+    clReleaseCommandQueue(old);
+    device->profile.is_on = is_on;
+    return OCE_OK;
+}
+
+oce_status oce_device_profile_start(oce_device *device) {
+    return switch_profile(device, true);
+}
+
+oce_status oce_device_profile_stop(oce_device *device) {
+    OCE_TRY(switch_profile(device, false));
+    oce_profile_release(&device->profile);
     return OCE_OK;
 }

@@ -74,10 +74,12 @@ oce_status oce_program_get(oce_device *device, const char *file, const char *opt
 void oce_programs_release(oce_device *device);
 void oce_notices_release(oce_device *device);
 
-/* The entry for a kernel under the current label; -1 if there is no memory. */
-int oce_profile_entry_index(oce_profile *profile, const char *kernel);
+/* The entry for a kernel, built as `build` says, under the current label; -1 if there is no memory.
+ * Both strings must stay. */
+int oce_profile_entry_index(oce_profile *profile, const char *kernel, const char *build);
 /* Takes over `event`, which belongs to entry `entry`; reads the pending ones if there are many. */
 oce_status oce_profile_add(oce_device *device, cl_event event, int entry);
+/* Forgets all entries and events. */
 void oce_profile_release(oce_profile *profile);
 
 #endif

@@ -9,22 +9,24 @@ void oce_device_label(oce_device *device, const char *label, double flops) {
     profile->label = label;
     if (!profile->is_on || flops <= 0)
         return;
-    const int index = oce_profile_entry_index(profile, "");
+    const int index = oce_profile_entry_index(profile, "", "");
     if (index >= 0)
         profile->entries[index].flops += flops;
 }
 
-int oce_profile_entry_index(oce_profile *profile, const char *kernel) {
+int oce_profile_entry_index(oce_profile *profile, const char *kernel, const char *build) {
     for (int i = 0; i < profile->entry_count; i++)
         if (strcmp(profile->entries[i].label, profile->label) == 0 &&
-            strcmp(profile->entries[i].kernel, kernel) == 0)
+            strcmp(profile->entries[i].kernel, kernel) == 0 &&
+            strcmp(profile->entries[i].build, build) == 0)
             return i;
     oce_profile_entry *entries =
         realloc(profile->entries, ((size_t)profile->entry_count + 1) * sizeof *profile->entries);
     if (entries == NULL)
         return -1;
     profile->entries = entries;
-    entries[profile->entry_count] = (oce_profile_entry){.label = profile->label, .kernel = kernel};
+    entries[profile->entry_count] =
+        (oce_profile_entry){.label = profile->label, .kernel = kernel, .build = build};
     return profile->entry_count++;
 }
 
@@ -71,5 +73,6 @@ void oce_profile_release(oce_profile *profile) {
     for (int i = 0; i < profile->pending_count; i++)
         clReleaseEvent(profile->pending[i].event);
     free(profile->entries);
-    *profile = (oce_profile){0};
+    profile->entries = NULL;
+    profile->entry_count = profile->pending_count = 0;
 }
