@@ -10,6 +10,7 @@ extern const cli_verb cli_verb_export;
 extern const cli_verb cli_verb_import;
 extern const cli_verb cli_verb_info;
 extern const cli_verb cli_verb_inspect;
+extern const cli_verb cli_verb_op;
 extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_selftest;
 extern const cli_verb cli_verb_train;
