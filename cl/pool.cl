@@ -180,6 +180,106 @@ KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
 #define FIRST_WINDOW(at, size, stride) (max(at - size + stride, 0) / stride)
 #define LAST_WINDOW(at, stride, count) min(at / stride, count - 1)
 
+/* Windows of so many columns, at most, keep a sum for each in registers. */
+#define MOST_COLUMNS 8
+
+#if OCE_CPU && KW <= MOST_COLUMNS
+
+/* Channel vectors whose sums are kept side by side, where there are as many. */
+#define SIDE (VEC == 16 && KW <= 4 ? 4 : 1)
+
+/* What a part of a row of inputs gets, and its window rows. */
+typedef struct row_part {
+    __global const float *dy;
+    __global const uchar *winners;
+    __global const float *y;
+    __global float *dx;
+    int dy_row, dy_pixel, y_row, y_pixel, dx_pixel, channels, out_width;
+    int left, from_top, i0, i1, j0, j1, column, column_end;
+} row_part;
+
+/* Stores the first `count` of the sums of columns at, at+1 ... as far as they belong to the part,
+ * and moves the others to their place. */
+#define STORE_SUMS(count)                                                                          \
+    do {                                                                                           \
+        UNROLL                                                                                     \
+        for (int s = 0; s < (count); s++)                                                          \
+            if (at + s >= p.column && at + s < p.column_end) {                                     \
+                UNROLL                                                                             \
+                for (int v = 0; v < side; v++)                                                     \
+                    STOREV(s < KW ? sums[s % KW][v] : (vecf)(0),                                   \
+                           p.dx + (at + s) * p.dx_pixel + c + v * VEC);                            \
+            }                                                                                      \
+        UNROLL                                                                                     \
+        for (int s = 0; s < KW; s++) {                                                             \
+            UNROLL                                                                                 \
+            for (int v = 0; v < side; v++)                                                         \
+                sums[s][v] = s + (count) < KW ? sums[(s + (count)) % KW][v] : (vecf)(0);           \
+        }                                                                                          \
+    } while (0)
+
+/* The channels from c on, `side` vectors. */
+__attribute__((always_inline)) void sum_columns(const row_part p, const int c, const int side,
+                                                const int relu) {
+    vecf sums[KW][SIDE];
+    UNROLL
+    for (int s = 0; s < KW; s++) {
+        UNROLL
+        for (int v = 0; v < side; v++)
+            sums[s][v] = (vecf)(0);
+    }
+    int at = p.j0 * SW - p.left; /* the column of sums[0] */
+    for (int i = p.column; i < min(p.column_end, at); i++)
+        for (int v = 0; v < side; v++)
+            STOREV((vecf)(0), p.dx + i * p.dx_pixel + c + v * VEC);
+    for (int j = p.j0; j <= p.j1; j++, at += SW) {
+        for (int i = p.i0; i <= p.i1; i++) {
+            UNROLL
+            for (int v = 0; v < side; v++) {
+                const int k = c + v * VEC;
+                /* 0..KW-1 where it lies in this row */
+                const veci place =
+                    LOAD_WINNERS(p.winners + (i * p.out_width + j) * p.channels + k) -
+                    (veci)((p.from_top - i * SH) * KW);
+                vecf g = LOADV(p.dy + i * p.dy_row + j * p.dy_pixel + k);
+                if (relu)
+                    g = select((vecf)(0), g,
+                               LOADV(p.y + i * p.y_row + j * p.y_pixel + k) > (vecf)(0));
+                UNROLL
+                for (int s = 0; s < KW; s++)
+                    sums[s][v] += select((vecf)(0), g, place == (veci)(s));
+            }
+        }
+        STORE_SUMS(SW);
+    }
+    for (; at < p.column_end; at += KW)
+        STORE_SUMS(KW);
+}
+
+/* Each input adds up, window after window from left to right, the gradient of those that it won;
+ * with `relu`, of those whose output is also positive. A window and what it won is read once for
+ * each input row; the columns that later windows reach too stay in registers. */
+void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
+                __global const uchar *winners, __global const float *y, const int y_row,
+                const int y_pixel, __global float *dx, const int dx_pixel, const int channels,
+                const int out_height, const int out_width, const int width, const int top,
+                const int left, const int item_pixels, const int relu) {
+    const int from_top = ITEM_ROW + top;
+    ITEM_PART(width);
+    const row_part p = {dy, winners, y, dx, dy_row, dy_pixel, y_row, y_pixel, dx_pixel, channels,
+                        out_width, left, from_top, FIRST_WINDOW(from_top, KH, SH),
+                        LAST_WINDOW(from_top, SH, out_height),
+                        min(FIRST_WINDOW(column + left, KW, SW), out_width),
+                        LAST_WINDOW(column_end - 1 + left, SW, out_width), column, column_end};
+    int c = 0;
+    for (; c + SIDE * VEC <= channels; c += SIDE * VEC)
+        sum_columns(p, c, SIDE, relu);
+    for (; c < channels; c += VEC)
+        sum_columns(p, c, 1, relu);
+}
+
+#else
+
 /* Each input adds up, window after window, the gradient of those that it won; with `relu`, of those
  * whose output is also positive. For an input, 5 / (SH * SW) bytes of gradients and winners (9 with
  * `relu`) come from memory once and 4 go there, for an addition or two: 0.3 flop/byte. */
@@ -209,6 +309,8 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
         }
     }
 }
+
+#endif
 
 KERNEL void max_pool_grad(IMAGES(dy), IN_BYTES(winners), IMAGES_OUT(dx), EXTENTS) {
     gather_max(IMAGE(dy), dy_row, dy_pixel,

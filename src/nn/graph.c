@@ -1,9 +1,12 @@
 /* Planning a network: shapes, operation plans, buffers. */
 #include "nn/graph.h"
 
+#include <ocelli/softmax.h>
+
 #include "base/size.h"
 #include "base/status.h"
 #include "device/device.h"
+#include "nn/strips.h"
 
 #include <ocelli/elementwise.h>
 
@@ -67,7 +70,13 @@ static oce_status create_gemm(const oce_graph *graph, oce_gemm_desc desc, oce_ge
 
 static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_options *options) {
     const oce_layer *layer = node->layer;
-    oce_conv2d_desc desc = {.batch = graph->batch,
+    oce_window_geometry window;
+    OCE_TRY(oce_window_resolve(&layer->window, node->input[0], node->input[1], &window));
+    node->output[0] = window.output[0];
+    node->output[1] = window.output[1];
+    node->output[2] = layer->units;
+    node->strip = oce_strip_images(graph, (int)(node - graph->nodes), node->output);
+    oce_conv2d_desc desc = {.batch = node->strip > 0 ? node->strip : graph->batch,
                             .height = node->input[0],
                             .width = node->input[1],
                             .channels = node->input[2],
@@ -75,6 +84,7 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
                             .window = layer->window,
                             .activation = layer->activation,
                             .family = options->conv2d_family,
+                            .gemm_family = options->gemm_family,
                             .no_winograd = options->no_winograd};
     unsigned passes = OCE_PASS_FORWARD;
     if (graph->training)
@@ -82,11 +92,7 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
     if (node->needs_input_grad)
         passes |= OCE_PASS_INPUT_GRAD;
     OCE_TRY(create_conv(graph, &desc, passes, node));
-    const oce_window_geometry *geometry = oce_conv2d_plan_geometry(node->conv);
-    node->output[0] = geometry->output[0];
-    node->output[1] = geometry->output[1];
-    node->output[2] = layer->units;
-    const int64_t weights[4] = {geometry->size[0], geometry->size[1], node->input[2], layer->units};
+    const int64_t weights[4] = {window.size[0], window.size[1], node->input[2], layer->units};
     OCE_TRY(add_variable(graph, layer, false, 4, weights, &node->weights));
     return add_variable(graph, layer, true, 1, &layer->units, &node->bias);
 }
@@ -197,11 +203,11 @@ static oce_status plan_node(oce_graph *graph, int index, const oce_model_options
                                               node->layer->name);
 }
 
-/* Adds a buffer for a float tensor [batch, h, w, c] with a halo. */
-static oce_status add_tensor(const oce_graph *graph, oce_memory *memory, const char *prefix,
-                             const char *what, const int64_t shape[3], const oce_halo *halo,
+/* Adds a buffer for a float tensor [images, h, w, c] with a halo. */
+static oce_status add_tensor(oce_memory *memory, const char *prefix, const char *what,
+                             int64_t images, const int64_t shape[3], const oce_halo *halo,
                              int *index) {
-    const int64_t dim[4] = {graph->batch, shape[0], shape[1], shape[2]};
+    const int64_t dim[4] = {images, shape[0], shape[1], shape[2]};
     size_t elements = 0;
     OCE_TRY(oce_tensor_elements(dim, halo, &elements));
     return oce_memory_add(memory, prefix, what, elements * sizeof(float), index);
@@ -217,6 +223,16 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* Images of a node's output that are there at a time. */
+static int64_t output_images(const oce_graph *graph, const oce_node *node) {
+    return node->strip > 0 ? node->strip : graph->batch;
+}
+
+size_t oce_node_block(const oce_graph *graph, const oce_node *node) {
+    const oce_slot *bias = &graph->slots[node->bias];
+    return bias->offset + (size_t)bias->variable.count - graph->slots[node->weights].offset;
+}
+
 static size_t node_workspace(const oce_graph *graph, const oce_node *node, const oce_halo *halo) {
     size_t bytes = 0;
     if (node->conv != NULL)
@@ -227,9 +243,9 @@ static size_t node_workspace(const oce_graph *graph, const oce_node *node, const
         if (gemms[i] != NULL)
             bytes = max_size(bytes, oce_gemm_plan_workspace(gemms[i]));
     if (graph->training && node->bias >= 0)
-        bytes =
-            max_size(bytes, oce_bias_grad_workspace(
-                                graph->batch * node->output[0] * node->output[1], node->output[2]));
+        bytes = max_size(bytes, oce_bias_grad_workspace(output_images(graph, node) *
+                                                            node->output[0] * node->output[1],
+                                                        node->output[2]));
     return bytes;
 }
 
@@ -237,17 +253,23 @@ static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
     const oce_network *network = graph->network;
     const int64_t image[3] = {network->height, network->width, network->channels};
     graph->input_halo = wanted_halo(graph, 0);
-    OCE_TRY(
-        add_tensor(graph, memory, "", "input", image, &graph->input_halo, &graph->input_buffer));
-    size_t workspace = 0, largest = 0;
+    OCE_TRY(add_tensor(memory, "", "input", graph->batch, image, &graph->input_halo,
+                       &graph->input_buffer));
+    size_t workspace = 0, largest = 0, strip = 0, strip_block = 0;
     for (int i = 0; i < graph->node_count; i++) {
         oce_node *node = &graph->nodes[i];
         const oce_node *below = i > 0 ? node - 1 : NULL;
         const char *name = node->layer->name;
-        const int64_t dim[4] = {graph->batch, node->output[0], node->output[1], node->output[2]};
+        const int64_t images = output_images(graph, node);
+        const int64_t dim[4] = {images, node->output[0], node->output[1], node->output[2]};
         size_t elements = 0;
         OCE_TRY(oce_tensor_elements(dim, NULL, &elements));
-        largest = max_size(largest, elements);
+        if (node->strip > 0) {
+            strip = max_size(strip, elements);
+            strip_block = max_size(strip_block, oce_node_block(graph, node));
+        } else {
+            largest = max_size(largest, elements);
+        }
         if (node->layer->kind == OCE_LAYER_DROPOUT) { /* in place: keeps its input's layout */
             node->output_buffer = below != NULL ? below->output_buffer : graph->input_buffer;
             node->halo = below != NULL ? below->halo : graph->input_halo;
@@ -255,7 +277,7 @@ static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
             const bool dropout_next =
                 i + 1 < graph->node_count && graph->nodes[i + 1].layer->kind == OCE_LAYER_DROPOUT;
             node->halo = dropout_next ? (oce_halo){0, 0, 0, 0} : wanted_halo(graph, i + 1);
-            OCE_TRY(add_tensor(graph, memory, name, "output", node->output, &node->halo,
+            OCE_TRY(add_tensor(memory, name, "output", images, node->output, &node->halo,
                                &node->output_buffer));
         }
         if (graph->training && node->layer->kind == OCE_LAYER_MAX_POOL)
@@ -265,9 +287,18 @@ static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
             max_size(workspace, node_workspace(graph, node,
                                                below != NULL ? &below->halo : &graph->input_halo));
     }
+    const oce_node *logits = &graph->nodes[graph->node_count - 1];
+    workspace =
+        max_size(workspace, oce_softmax_xent_workspace(graph->batch, logits->output[2]));
     OCE_TRY(oce_memory_add(memory, "", "workspace", workspace, &graph->workspace_buffer));
     if (!graph->training)
         return OCE_OK;
+    if (strip > 0) {
+        OCE_TRY(oce_memory_add(memory, "", "strip gradients", strip * sizeof(float),
+                               &graph->strip_grad_buffer));
+        OCE_TRY(oce_memory_add(memory, "", "strip parameter gradients", strip_block * sizeof(float),
+                               &graph->strip_gradients_buffer));
+    }
     OCE_TRY(oce_memory_add(memory, "", "activation gradients A", largest * sizeof(float),
                            &graph->grad_buffer[0]));
     return oce_memory_add(memory, "", "activation gradients B", largest * sizeof(float),
@@ -280,7 +311,9 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
                          .network = network,
                          .batch = options->batch / options->micro_batches,
                          .training = options->training,
-                         .grad_buffer = {-1, -1}};
+                         .grad_buffer = {-1, -1},
+                         .strip_grad_buffer = -1,
+                         .strip_gradients_buffer = -1};
     OCE_REQUIRE(network->layer_count >= 1 && network->layers != NULL, OCE_ERROR_INVALID_ARGUMENT,
                 "network \"%s\" has no layers", network->name);
     const oce_layer *last = &network->layers[network->layer_count - 1];
@@ -305,7 +338,8 @@ oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory) {
                             &graph->input_halo, &graph->input));
     for (int i = 0; i < graph->node_count; i++) {
         oce_node *node = &graph->nodes[i];
-        const int64_t dim[4] = {graph->batch, node->output[0], node->output[1], node->output[2]};
+        const int64_t dim[4] = {output_images(graph, node), node->output[0], node->output[1],
+                                node->output[2]};
         OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, node->output_buffer), 0, dim, &node->halo,
                                 &node->output_tensor));
     }

@@ -35,6 +35,7 @@ typedef struct oce_node {
     bool needs_input_grad; /* a layer below has variables */
     bool
         fuses_relu_grad; /* max pool right above a ReLU convolution: applies that ReLU's gradient */
+    int64_t strip;       /* conv: images computed at a time, together with the pool above; else 0 */
     oce_conv2d_plan *conv;
     oce_pool_plan *pool;
     oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
@@ -58,6 +59,7 @@ typedef struct oce_graph {
     size_t block; /* floats of a parameter block */
     oce_halo input_halo;
     int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
+    int strip_grad_buffer, strip_gradients_buffer;      /* of an output's strip, of variables; -1 */
     oce_tensor input;                                   /* [batch, H, W, C] */
 } oce_graph;
 
@@ -96,6 +98,9 @@ oce_status oce_graph_logits_grad(const oce_graph *graph, const oce_memory *memor
 /* From the logits' gradient to those of all variables, written to `gradients`. */
 oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                               oce_buffer *gradients, const oce_dropout_state *dropout);
+
+/* Floats of the part of a block that the variables of a layer take, gaps between them included. */
+size_t oce_node_block(const oce_graph *graph, const oce_node *node);
 
 /* Multiply-adds x 2 of one image. */
 double oce_node_forward_flops(const oce_node *node);

@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "device/device.h"
+#include "nn/strips.h"
 
 #include <ocelli/elementwise.h>
 
@@ -30,6 +31,8 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
         OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
         OCE_TRY(oce_graph_variable(graph, node->bias, parameters, &bias));
     }
+    if (node->strip > 0)
+        return oce_strips_forward(graph, index, memory, x, &weights, &bias);
     oce_device_label(graph->device, node->forward_label,
                      oce_node_forward_flops(node) * (double)graph->batch);
     switch (node->layer->kind) {
@@ -53,8 +56,10 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
 
 oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                              const oce_dropout_state *dropout) {
-    for (int i = 0; i < graph->node_count; i++)
+    for (int i = 0; i < graph->node_count; i++) {
         OCE_TRY(forward_node(graph, i, memory, parameters, dropout));
+        i += graph->nodes[i].strip > 0; /* the pool above was computed too */
+    }
     return OCE_OK;
 }
 
@@ -104,6 +109,26 @@ static oce_status backward_weighted(oce_graph *graph, int index, const oce_memor
     return oce_gemm_run(node->gemm_input_grad, dy, &weights, NULL, dx, workspace);
 }
 
+/* Through a max pool and the convolution below it, which is node `index`. */
+static oce_status backward_strips(oce_graph *graph, int index, const oce_memory *memory,
+                                  oce_buffer *parameters, oce_buffer *gradients,
+                                  const oce_tensor *dy, int which) {
+    oce_node *node = &graph->nodes[index];
+    oce_tensor weights, dx = {0};
+    OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
+    if (node->needs_input_grad)
+        OCE_TRY(grad_tensor(graph, memory, index, true, which, &dx));
+    const oce_strips_grad strips = {
+        .memory = memory,
+        .x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input,
+        .weights = &weights,
+        .dy = dy,
+        .dx = &dx,
+        .gradients = gradients,
+    };
+    return oce_strips_backward(graph, index, &strips);
+}
+
 oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                               oce_buffer *gradients, const oce_dropout_state *dropout) {
     int which = 0; /* the gradient buffer that holds dy */
@@ -111,7 +136,16 @@ oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_bu
     for (int i = graph->node_count - 1; i >= 0; i--) {
         oce_node *node = &graph->nodes[i];
         oce_tensor dy, dx;
+        if (!node->needs_input_grad && node->weights < 0)
+            return OCE_OK; /* nothing from here on has variables */
         OCE_TRY(grad_tensor(graph, memory, i, false, which, &dy));
+        if (i > 0 && graph->nodes[i - 1].strip > 0) {
+            i--;
+            OCE_TRY(backward_strips(graph, i, memory, parameters, gradients, &dy, 1 - which));
+            relu_is_done = false;
+            which = 1 - which;
+            continue;
+        }
         OCE_TRY(grad_tensor(graph, memory, i, true, 1 - which, &dx));
         if (node->weights >= 0)
             OCE_TRY(
