@@ -13,12 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The families that the device has, panel only on CPUs; returns how many. */
+/* The families that the device has, panel only on CPUs, tiled only on GPUs; returns how many. */
 static int families_of(oce_device *device, oce_gemm_family families[OCE_GEMM_FAMILIES]) {
     int count = 0;
     families[count++] = OCE_GEMM_NAIVE;
-    if (oce_device_limits(device)->is_cpu)
-        families[count++] = OCE_GEMM_PANEL;
+    families[count++] = oce_device_limits(device)->is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_TILED;
     if (!test_is_small()) /* a simulator takes minutes to build CLBlast's kernels */
         families[count++] = OCE_GEMM_CLBLAST;
     return count;
@@ -111,9 +110,10 @@ Test(gemm, relu_keeps_nan) {
 
 Test(gemm, empty_sum_is_activated_bias) {
     oce_device *device = test_open_device();
-    oce_gemm_family families[OCE_GEMM_FAMILIES] = {OCE_GEMM_NAIVE, OCE_GEMM_CLBLAST,
-                                                   OCE_GEMM_PANEL};
-    const int count = oce_device_limits(device)->is_cpu ? 3 : 2;
+    const oce_gemm_family families[] = {OCE_GEMM_NAIVE, OCE_GEMM_CLBLAST,
+                                        oce_device_limits(device)->is_cpu ? OCE_GEMM_PANEL
+                                                                          : OCE_GEMM_TILED};
+    const int count = OCE_COUNT(families);
     for (int f = 0; f < count; f++)
         for (unsigned form = 0; form < 16; form++) {
             const oce_gemm_desc desc = {
@@ -133,8 +133,9 @@ Test(gemm, empty_sum_is_activated_bias) {
 Test(gemm, empty_result_writes_nothing) {
     oce_device *device = test_open_device();
     for (int family = OCE_GEMM_AUTO; family < OCE_GEMM_FAMILIES; family++) {
-        if ((family == OCE_GEMM_PANEL || family == OCE_GEMM_THIN) &&
-            !oce_device_limits(device)->is_cpu)
+        const bool is_cpu = oce_device_limits(device)->is_cpu;
+        if (is_cpu ? family == OCE_GEMM_TILED
+                   : family == OCE_GEMM_PANEL || family == OCE_GEMM_THIN)
             continue;
         static const int64_t shapes[][3] = {{0, 5, 7}, {5, 0, 7}, {0, 0, 0}, {0, 3, 0}};
         for (int i = 0; i < OCE_COUNT(shapes); i++) {

@@ -30,7 +30,7 @@ Test(gemm_errors, auto_takes_the_family_of_the_device_class) {
     oce_device *device = test_open_device();
     const bool is_cpu = oce_device_limits(device)->is_cpu;
     cr_expect_eq(planned_family(device, (oce_gemm_desc){.m = 5, .n = 6, .k = 7}),
-                 is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_CLBLAST);
+                 is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_TILED);
     cr_expect_eq(
         planned_family(device, (oce_gemm_desc){.m = 5, .n = 6, .k = 7, .family = OCE_GEMM_NAIVE}),
         OCE_GEMM_NAIVE);

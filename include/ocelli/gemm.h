@@ -23,10 +23,13 @@ typedef enum oce_gemm_family {
     OCE_GEMM_PANEL,    /**< register tiles on packed panels, for CPUs */
     OCE_GEMM_CLBLAST,  /**< the CLBlast library */
     OCE_GEMM_THIN,     /**< results of one row or column, or few of them, for CPUs */
+    OCE_GEMM_TILED,    /**< tiles in local memory or registers, for GPUs: rows of up to 2^23
+                            elements, M, N, K up to 2^30 */
+    OCE_GEMM_OWN,      /**< as AUTO, but not CLBlast */
     OCE_GEMM_FAMILIES
 } oce_gemm_family;
 
-/** "auto", "naive", "panel", "clblast", "thin". */
+/** "auto", "naive", "panel", "clblast", "thin", "tiled", "own". */
 OCE_API const char *oce_gemm_family_name(oce_gemm_family family);
 
 typedef struct oce_gemm_desc {
@@ -34,7 +37,7 @@ typedef struct oce_gemm_desc {
     bool transpose_a; /**< A is stored [K,M] */
     bool transpose_b; /**< B is stored [N,K] */
     oce_activation activation;
-    oce_gemm_family family; /**< AUTO, or one that must be used */
+    oce_gemm_family family; /**< AUTO, OWN, or one that must be used */
 } oce_gemm_desc;
 
 typedef struct oce_gemm_plan oce_gemm_plan;

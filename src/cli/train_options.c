@@ -6,7 +6,8 @@
 
 const char *const cli_conv_families[] = {"auto", "naive", "direct", "winograd", "im2col", NULL};
 const char *const cli_winograd_choices[] = {"on", "off", NULL};
-const char *const cli_gemm_families[] = {"auto", "naive", "panel", "clblast", NULL};
+const char *const cli_gemm_families[] = {"auto", "naive", "panel", "clblast",
+                                         "thin", "tiled", "own",   NULL};
 
 static const char *const shuffles[] = {"epoch", "draw", "none", NULL};
 static const char *const optimizers[] = {"sgd", "momentum", "adam", "rmsprop", NULL};

@@ -28,6 +28,12 @@ static int vector_width(const oce_device_info *info) {
     return width;
 }
 
+/* OCELLI_TILE=A to H is for tests: the one tile of the GPU families to be used. */
+static char forced_tile(void) {
+    const char *forced = getenv("OCELLI_TILE");
+    return forced != NULL ? forced[0] : '\0';
+}
+
 static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -45,6 +51,8 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         .max_allocation = (size_t)info->largest_allocation,
         .global_bytes = info->memory_bytes,
         .has_fast_fma = info->has_fast_fma,
+        .unified_memory = info->unified_memory,
+        .tile = forced_tile(),
     };
     size_t items[16] = {0}; /* the driver may have more than three dimensions */
     cl_uint dimensions = 0;

@@ -30,6 +30,8 @@ typedef struct oce_limits {
     size_t max_allocation; /* bytes of the largest buffer */
     uint64_t global_bytes; /* device memory */
     bool has_fast_fma;     /* FP_FAST_FMAF: fma() is one instruction */
+    bool unified_memory;   /* shares its memory with the host */
+    char tile;             /* the only tile of the GPU families to be used; 0: the rule's */
 } oce_limits;
 
 const oce_limits *oce_device_limits(const oce_device *device);
@@ -59,6 +61,15 @@ typedef struct oce_kernel oce_kernel;
  */
 oce_status oce_kernel_get(oce_device *device, const char *file, const char *name,
                           const oce_defines *defines, oce_kernel **kernel);
+
+/* What the driver says of a built kernel: the largest group that it can run in, and the private
+ * memory of an item, which for a kernel without arrays is what its registers did not hold. */
+size_t oce_kernel_max_group(const oce_kernel *kernel);
+uint64_t oce_kernel_private_bytes(const oce_kernel *kernel);
+
+/* Of how many work-items the device's groups are best a multiple: lanes that run together. Builds a
+ * kernel of one line the first time. */
+oce_status oce_device_group_multiple(oce_device *device, size_t *multiple);
 
 /* ---- Launches ------------------------------------------------------------------------------ */
 

@@ -19,7 +19,9 @@ struct oce_kernel {
     char *name;
     cl_kernel kernel;
     cl_uint arg_count;
-    size_t max_work_group; /* CL_KERNEL_WORK_GROUP_SIZE */
+    size_t max_work_group;  /* CL_KERNEL_WORK_GROUP_SIZE */
+    size_t group_multiple;  /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE; 1 if unknown */
+    cl_ulong private_bytes; /* CL_KERNEL_PRIVATE_MEM_SIZE; 0 if unknown */
     struct oce_kernel *next;
 };
 

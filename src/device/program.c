@@ -261,6 +261,13 @@ static oce_status create_kernel(oce_device *device, const oce_program *program, 
                 device->limits.local_bytes);
     if (kernel->max_work_group > device->limits.max_work_group)
         kernel->max_work_group = device->limits.max_work_group;
+    kernel->group_multiple = 1;
+    if (clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
+                                 sizeof(size_t), &kernel->group_multiple, NULL) != CL_SUCCESS)
+        kernel->group_multiple = 1;
+    if (clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_PRIVATE_MEM_SIZE, sizeof(cl_ulong),
+                                 &kernel->private_bytes, NULL) != CL_SUCCESS)
+        kernel->private_bytes = 0;
     return OCE_OK;
 }
 
@@ -299,6 +306,22 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
     kernel->next = device->kernels;
     device->kernels = kernel;
     *result = kernel;
+    return OCE_OK;
+}
+
+size_t oce_kernel_max_group(const oce_kernel *kernel) {
+    return kernel->max_work_group;
+}
+
+uint64_t oce_kernel_private_bytes(const oce_kernel *kernel) {
+    return kernel->private_bytes;
+}
+
+oce_status oce_device_group_multiple(oce_device *device, size_t *multiple) {
+    oce_kernel *kernel = NULL;
+    *multiple = 1;
+    OCE_TRY(oce_kernel_get(device, "lanes.cl", "lanes", NULL, &kernel));
+    *multiple = kernel->group_multiple;
     return OCE_OK;
 }
 

@@ -12,12 +12,14 @@ static const oce_gemm_method *const methods[OCE_GEMM_FAMILIES] = {
     [OCE_GEMM_PANEL] = &oce_gemm_panel,
     [OCE_GEMM_CLBLAST] = &oce_gemm_clblast,
     [OCE_GEMM_THIN] = &oce_gemm_thin,
+    [OCE_GEMM_TILED] = &oce_gemm_tiled,
 };
 
 const char *oce_gemm_family_name(oce_gemm_family family) {
     static const char *const names[OCE_GEMM_FAMILIES] = {
         [OCE_GEMM_AUTO] = "auto",       [OCE_GEMM_NAIVE] = "naive", [OCE_GEMM_PANEL] = "panel",
-        [OCE_GEMM_CLBLAST] = "clblast", [OCE_GEMM_THIN] = "thin",
+        [OCE_GEMM_THIN] = "thin",
+        [OCE_GEMM_CLBLAST] = "clblast", [OCE_GEMM_TILED] = "tiled", [OCE_GEMM_OWN] = "own",
     };
     return (unsigned)family < OCE_GEMM_FAMILIES ? names[family] : "unknown";
 }
@@ -60,14 +62,27 @@ static oce_status try_method(oce_gemm_plan *plan, const oce_gemm_method *method)
     return d->m > 0 && d->n > 0 ? method->prepare(plan) : OCE_OK;
 }
 
-/* The families that AUTO may use, best first: those made for the class of device, then the one that
- * always can. */
-static int candidates(const oce_gemm_desc *desc, const oce_limits *limits,
+/* CLBlast copies its operands into the order of its tiles first and takes a second library's
+ * builds, but its tiles are tuned for many GPUs: by its own database copying pays from a cube root
+ * of m*n*k of some hundreds to 2000 on, device by device. */
+static bool is_large(const oce_gemm_desc *d) {
+    const double side = 2048;
+    return (double)d->m * (double)d->n * (double)d->k >= side * side * side;
+}
+
+/* The families that AUTO, or OWN, may use, best first: those made for the class of device, then the
+ * one that always can. */
+static int candidates(const oce_gemm_desc *d, const oce_limits *limits,
                       oce_gemm_family list[OCE_GEMM_FAMILIES]) {
+    const bool may_clblast = d->family == OCE_GEMM_AUTO && !limits->is_cpu;
     int count = 0;
     if (limits->is_cpu && oce_gemm_is_thin(desc))
         list[count++] = OCE_GEMM_THIN;
-    list[count++] = limits->is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_CLBLAST;
+    if (may_clblast && is_large(d))
+        list[count++] = OCE_GEMM_CLBLAST;
+    list[count++] = limits->is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_TILED;
+    if (may_clblast && !is_large(d))
+        list[count++] = OCE_GEMM_CLBLAST;
     list[count++] = OCE_GEMM_NAIVE;
     return count;
 }
@@ -101,8 +116,8 @@ oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
     OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a gemm plan");
     plan->device = device;
     plan->desc = *desc;
-    const oce_status status =
-        desc->family == OCE_GEMM_AUTO ? choose(plan) : try_method(plan, methods[desc->family]);
+    const bool is_open = desc->family == OCE_GEMM_AUTO || desc->family == OCE_GEMM_OWN;
+    const oce_status status = is_open ? choose(plan) : try_method(plan, methods[desc->family]);
     if (status != OCE_OK) {
         oce_gemm_plan_destroy(plan);
         return status;

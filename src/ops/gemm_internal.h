@@ -8,6 +8,7 @@
 #include <ocelli/gemm.h>
 
 #include "device/device.h"
+#include "ops/tile_product.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,10 +30,12 @@ struct oce_gemm_plan {
     oce_device *device;
     oce_gemm_desc desc; /* checked */
     const oce_gemm_method *method;
-    size_t workspace;    /* bytes */
-    oce_kernel *product; /* naive, panel, thin */
-    oce_kernel *finish; /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
+    size_t workspace;       /* bytes */
+    oce_kernel *product;    /* naive, panel, thin, tiled */
+    oce_kernel *finish;     /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
     oce_gemm_blocks blocks; /* panel */
+    oce_tile_product tiles; /* tiled; no product if dot */
+    oce_kernel *dot;        /* tiled, few columns */
 };
 
 /* The tensors of one run, checked; bias may be NULL. */
@@ -53,7 +56,8 @@ struct oce_gemm_method {
     oce_status (*run)(const oce_gemm_plan *plan, const oce_gemm_operands *operands);
 };
 
-extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, oce_gemm_thin;
+extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, oce_gemm_thin,
+    oce_gemm_tiled;
 
 /* Whether the thin family is the faster one, where it serves. */
 bool oce_gemm_is_thin(const oce_gemm_desc *desc);
