@@ -76,7 +76,7 @@ static int candidates(const oce_gemm_desc *d, const oce_limits *limits,
                       oce_gemm_family list[OCE_GEMM_FAMILIES]) {
     const bool may_clblast = d->family == OCE_GEMM_AUTO && !limits->is_cpu;
     int count = 0;
-    if (limits->is_cpu && oce_gemm_is_thin(desc))
+    if (limits->is_cpu && oce_gemm_is_thin(d))
         list[count++] = OCE_GEMM_THIN;
     if (may_clblast && is_large(d))
         list[count++] = OCE_GEMM_CLBLAST;
