@@ -1,11 +1,11 @@
 /*
- * Softmax and cross entropy. A work-item takes whole rows of `classes` logits, as vectors of VEC
- * floats, which the host picks so that VEC divides the classes. With m = max z and E = sum of
- * exp(z - m), a NaN or +inf among the logits makes E a NaN, and with it the loss.
+ * Softmax and cross entropy on CPUs, and where there is no local memory for softmax_group.cl. A
+ * work-item takes whole rows of `classes` logits, as vectors of VEC floats, which the host picks so
+ * that VEC divides the classes. With m = max z and E = sum of exp(z - m), a NaN or +inf among the
+ * logits makes E a NaN, and with it the loss.
  */
 
-/* Partial sums of a launch's losses: its row r adds to sum r % PARTS, so that the order does not
- * depend on the size of the group. A power of two. */
+/* Partial sums of a launch's losses: its row r adds to sum r % PARTS. A power of two. */
 #define PARTS 256
 
 /* Logits may be overwritten by the result, so nothing is `restrict`. */
@@ -68,8 +68,8 @@ KERNEL void softmax(SAME_IN(logits), INOUT(probabilities), const ulong rows, con
 
 /* labels: distributions; dlogits may be absent. */
 KERNEL void softmax_xent(SAME_IN(logits), SAME_IN(labels), OUT(losses), INOUT(dlogits),
-                         const ulong rows, const uint classes, const ulong item_rows,
-                         const float upstream) {
+                         const ulong rows, const uint classes, const float upstream,
+                         const ulong item_rows) {
     ITEM_ROWS(rows, item_rows);
     for (; row < end; row++) {
         __global const float *z = AT(logits) + row * classes;
@@ -113,45 +113,32 @@ typedef struct xent_sums { /* oce_xent_sums */
     int correct;
 } xent_sums;
 
-/* Rows first..end-1; with first > 0 what the rows before gave is already in the slot. One group does
- * it all, so that the sums need neither a second launch nor a workspace; further groups, which a
- * small limit on the group's size brings, have nothing to do. */
+/* Rows first..end-1; with first > 0 what the rows before gave is already in the slot. One item does
+ * it all, so that the sums need neither a second launch nor a workspace. */
 KERNEL void softmax_xent_classes(SAME_IN(logits), IN_BYTES(labels), __global xent_sums *all_sums,
                                  const ulong slot, INOUT(dlogits), __global int *predictions,
                                  const ulong first, const ulong end, const uint classes,
                                  const float upstream) {
-    __local float losses[PARTS];
-    __local int corrects[PARTS];
-    const uint me = get_local_id(0), items = get_local_size(0);
-    const ulong own_end = get_group_id(0) == 0 ? end : 0;
-    for (uint part = me; part < PARTS; part += items) {
-        float loss = 0;
-        int correct = 0;
-        for (ulong row = first + part; row < own_end; row += PARTS) {
-            __global const float *z = AT(logits) + row * classes;
-            const uint label = AT(labels)[row];
-            const int prediction = largest_class(z, classes); /* before z may be overwritten */
-            loss += class_row(z, dlogits_base != 0 ? AT(dlogits) + row * classes : 0, classes,
-                              label, upstream);
-            correct += prediction == (int)label;
-            if (predictions != 0)
-                predictions[row] = prediction;
-        }
-        losses[part] = loss;
-        corrects[part] = correct;
+    float losses[PARTS];
+    int correct = 0;
+    for (uint part = 0; part < PARTS; part++)
+        losses[part] = 0;
+    for (ulong row = first; row < end; row++) {
+        __global const float *z = AT(logits) + row * classes;
+        const uint label = AT(labels)[row];
+        const int prediction = largest_class(z, classes); /* before z may be overwritten */
+        losses[(row - first) % PARTS] += class_row(
+            z, dlogits_base != 0 ? AT(dlogits) + row * classes : 0, classes, label, upstream);
+        correct += prediction == (int)label;
+        if (predictions != 0)
+            predictions[row] = prediction;
     }
-    for (uint half_parts = PARTS / 2; half_parts > 0; half_parts /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        for (uint part = me; part < half_parts; part += items) {
+    for (uint half_parts = PARTS / 2; half_parts > 0; half_parts /= 2)
+        for (uint part = 0; part < half_parts; part++)
             losses[part] += losses[part + half_parts];
-            corrects[part] += corrects[part + half_parts];
-        }
-    }
-    if (get_group_id(0) == 0 && me == 0) {
-        __global xent_sums *sums = all_sums + slot;
-        sums->loss = first > 0 ? sums->loss + losses[0] : losses[0];
-        sums->correct = first > 0 ? sums->correct + corrects[0] : corrects[0];
-    }
+    __global xent_sums *sums = all_sums + slot;
+    sums->loss = first > 0 ? sums->loss + losses[0] : losses[0];
+    sums->correct = first > 0 ? sums->correct + correct : correct;
 }
 
 KERNEL void argmax(SAME_IN(logits), __global int *predictions, const ulong rows,

@@ -211,16 +211,20 @@ Test(softmax, xent_of_an_evaluation_batch) {
     xent_check(device, &run, false);
     /* Only the sums are wanted. */
     oce_tensor tensor = matrix_of(device, rows, 10, z);
-    oce_buffer *buffer = NULL, *sums = NULL;
+    oce_buffer *buffer = NULL, *sums = NULL, *workspace = NULL;
     oce_xent_sums got;
+    const size_t workspace_bytes = oce_softmax_xent_workspace(rows, 10);
     TEST_OK(oce_buffer_create(device, (size_t)rows, &buffer));
     TEST_OK(oce_buffer_write(buffer, 0, labels, (size_t)rows));
     TEST_OK(oce_buffer_create(device, sizeof got, &sums));
+    TEST_OK(oce_buffer_create(device, workspace_bytes, &workspace));
     for (int repeat = 0; repeat < 3; repeat++) {
-        TEST_OK(oce_softmax_xent_classes(device, &tensor, buffer, 0, 1, sums, 0, NULL, NULL));
+        TEST_OK(oce_softmax_xent_classes(device, &tensor, buffer, 0, 1, sums, 0, NULL, NULL,
+                                         workspace));
         TEST_OK(oce_buffer_read(sums, 0, &got, sizeof got));
         expect_bytes(&got, &run.sums, sizeof got, "sums");
     }
+    oce_buffer_destroy(workspace);
     oce_buffer_destroy(sums);
     oce_buffer_destroy(buffer);
     oce_tensor_release(&tensor);
@@ -376,13 +380,13 @@ Test(softmax, refuses_what_does_not_fit) {
     cr_expect_eq(oce_softmax_xent(device, &z, &z, 1, &z, NULL), OCE_ERROR_SHAPE);
     cr_expect_eq(oce_softmax_xent(device, &z, &z, 1, &losses, &other), OCE_ERROR_SHAPE);
     cr_expect_eq(oce_softmax_xent(device, &z, &z, 1, NULL, NULL), OCE_ERROR_INVALID_ARGUMENT);
-    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 1, 1, sums, 0, NULL, NULL),
+    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 1, 1, sums, 0, NULL, NULL, NULL),
                  OCE_ERROR_INVALID_ARGUMENT);
-    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 1, NULL, NULL),
+    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 1, NULL, NULL, NULL),
                  OCE_ERROR_INVALID_ARGUMENT);
-    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 0, &other, NULL),
+    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 0, &other, NULL, NULL),
                  OCE_ERROR_SHAPE);
-    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 0, NULL, labels),
+    cr_expect_eq(oce_softmax_xent_classes(device, &z, labels, 0, 1, sums, 0, NULL, labels, NULL),
                  OCE_ERROR_INVALID_ARGUMENT);
     cr_expect_eq(oce_argmax(device, &z, labels), OCE_ERROR_INVALID_ARGUMENT);
     oce_buffer_destroy(sums);

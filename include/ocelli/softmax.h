@@ -39,12 +39,17 @@ typedef struct oce_xent_sums {
     int32_t correct; /**< rows whose largest logit (the first of equals) is the label's */
 } oce_xent_sums;
 
+/** Bytes of workspace for oce_softmax_xent_classes: partial sums of the loss, 0 for few rows (up to
+ * 256 of at most 32 classes). */
+OCE_API size_t oce_softmax_xent_workspace(int64_t rows, int64_t classes);
+
 /**
  * Cross entropy against class numbers, in one launch for batches of usual size. labels: one byte a
  * row (its class number) from byte `first` on. Writes (does not add to) element `slot` of `sums`,
  * an array of oce_xent_sums in device memory, so that the sums of many steps can be read back at
  * once. dlogits (NULL: not wanted) = (softmax - one_hot) * upstream; may be logits. predictions
- * (NULL: not wanted): one int32 a row.
+ * (NULL: not wanted): one int32 a row. workspace: oce_softmax_xent_workspace(rows, classes) bytes,
+ * NULL if that is 0.
  *
  * A label that is not below `classes` makes the loss NaN, its row counts as wrong and has no class
  * to subtract from. The loss is summed in an order that depends on the shape only. No rows
@@ -53,7 +58,8 @@ typedef struct oce_xent_sums {
 OCE_API oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits,
                                             const oce_buffer *labels, size_t first, float upstream,
                                             oce_buffer *sums, size_t slot,
-                                            const oce_tensor *dlogits, oce_buffer *predictions);
+                                            const oce_tensor *dlogits, oce_buffer *predictions,
+                                            oce_buffer *workspace);
 
 /** predictions[i] = the class of row i's largest logit, the first of equals; int32. NaN is never
  * the largest, and a row of nothing but NaN or -inf gives 0. */

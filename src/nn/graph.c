@@ -1,14 +1,13 @@
 /* Planning a network: shapes, operation plans, buffers. */
 #include "nn/graph.h"
 
-#include <ocelli/softmax.h>
-
 #include "base/size.h"
 #include "base/status.h"
 #include "device/device.h"
 #include "nn/strips.h"
 
 #include <ocelli/elementwise.h>
+#include <ocelli/softmax.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -288,8 +287,7 @@ static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
                                                below != NULL ? &below->halo : &graph->input_halo));
     }
     const oce_node *logits = &graph->nodes[graph->node_count - 1];
-    workspace =
-        max_size(workspace, oce_softmax_xent_workspace(graph->batch, logits->output[2]));
+    workspace = max_size(workspace, oce_softmax_xent_workspace(graph->batch, logits->output[2]));
     OCE_TRY(oce_memory_add(memory, "", "workspace", workspace, &graph->workspace_buffer));
     if (!graph->training)
         return OCE_OK;

@@ -91,7 +91,8 @@ static oce_status run_part(oce_model *model, const uint8_t *images, const uint8_
     OCE_TRY(oce_softmax_xent_classes(
         model->device, &logits, oce_model_memory(model, model->labels_buffer), labels_first,
         1.0F / (float)model->options.batch, oce_model_memory(model, model->sums_buffer),
-        oce_model_sums_slot(model, model->step, part), &dlogits, NULL));
+        oce_model_sums_slot(model, model->step, part), &dlogits, NULL,
+        oce_model_memory(model, graph->workspace_buffer)));
     return oce_graph_backward(graph, &model->memory, parameters, gradients, &dropout);
 }
 
@@ -195,7 +196,8 @@ static oce_status evaluate_rows(oce_model *model, const uint8_t *images, const u
     oce_device_label(model->device, "loss", 0);
     OCE_TRY(oce_softmax_xent_classes(
         model->device, &logits, oce_model_memory(model, model->labels_buffer), labels_first, 1.0F,
-        sums_buffer, slot, NULL, predictions != NULL ? classes : NULL));
+        sums_buffer, slot, NULL, predictions != NULL ? classes : NULL,
+        oce_model_memory(model, model->graph.workspace_buffer)));
     oce_xent_sums sums;
     OCE_TRY(oce_buffer_read(sums_buffer, slot * sizeof sums, &sums, sizeof sums));
     if (predictions != NULL)

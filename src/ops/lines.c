@@ -4,6 +4,7 @@
 #include "base/status.h"
 
 enum { CPU_CHUNK = 4096 };
+enum { GROUP_LOCAL_BYTES = 8192 };
 
 static oce_status check(const oce_operand *operand, const int64_t dim[4]) {
     const oce_tensor *t = operand->tensor;
@@ -60,6 +61,11 @@ oce_status oce_lines_launch(oce_device *device, const char *file, const char *na
     if (!is_cpu)
         range.local[0] = 0;
     return oce_launch(kernel, range, args, count);
+}
+
+bool oce_reduces_in_groups(const oce_device *device) {
+    const oce_limits *limits = oce_device_limits(device);
+    return !limits->is_cpu && limits->local_bytes >= GROUP_LOCAL_BYTES;
 }
 
 int oce_channel_vector(const oce_device *device, int64_t channels) {

@@ -40,6 +40,9 @@ int64_t oce_lines_chunk(const oce_device *device);
 oce_status oce_lines_launch(oce_device *device, const char *file, const char *name,
                             const oce_lines *lines, const oce_arg *args, int count);
 
+/* True if reductions in work-groups of up to 256 items and 8 KB of local memory are right. */
+bool oce_reduces_in_groups(const oce_device *device);
+
 /* The widest vector (16, 8, 4, 2 or 1 floats, no wider than the device's) that divides `channels`.
  */
 int oce_channel_vector(const oce_device *device, int64_t channels);

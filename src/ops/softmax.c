@@ -6,17 +6,33 @@
 #include "ops/lines.h"
 
 enum { CPU_VALUES = 4096 /* logits of a work-item */ };
-enum { GROUP = 256 /* PARTS in the kernel */ };
-/* Logits of a launch with class numbers, which is one work-item on a CPU: llvmpipe ends an item's
- * loops, without a word, after 65535 rounds. */
+/* Logits of a launch of softmax.cl with class numbers, which is one work-item: llvmpipe ends an
+ * item's loops, without a word, after 65535 rounds. */
 enum { CPU_SLICE = 8192 };
+enum { GROUP = 256 /* items of a group of softmax_group.cl */ };
 
 /* Checked logits. */
 typedef struct matrix {
     int64_t rows, classes;
-    int64_t item_rows; /* rows of a work-item */
+    int64_t item_rows; /* rows of a work-item of softmax.cl */
+    int64_t team;      /* items of a row in softmax_group.cl; depends on the classes alone */
+    int64_t groups;    /* groups that the rows need there */
     int64_t dim[4];
 } matrix;
+
+static int64_t team_of(int64_t classes) {
+    return classes <= 32 ? 1 : classes <= 512 ? 16 : 64;
+}
+
+static int64_t groups_of(int64_t rows, int64_t classes) {
+    return oce_ceil_div(rows, GROUP / team_of(classes));
+}
+
+size_t oce_softmax_xent_workspace(int64_t rows, int64_t classes) {
+    if (rows <= 0 || classes <= 0 || groups_of(rows, classes) == 1)
+        return 0;
+    return (size_t)groups_of(rows, classes) * sizeof(oce_xent_sums);
+}
 
 static oce_status check_logits(const oce_device *device, const char *name, const oce_tensor *logits,
                                matrix *m) {
@@ -27,9 +43,11 @@ static oce_status check_logits(const oce_device *device, const char *name, const
     OCE_TRY(oce_tensor_expect_dense(logits, name, oce_tensor_count(logits)));
     OCE_REQUIRE(m->classes >= 1 && m->classes <= INT32_MAX, OCE_ERROR_INVALID_ARGUMENT,
                 "%s: %lld classes; there must be 1 to %d", name, (long long)m->classes, INT32_MAX);
-    m->item_rows = 1;
-    if (oce_device_limits(device)->is_cpu)
-        m->item_rows = oce_ceil_div(CPU_VALUES, m->classes);
+    m->item_rows = oce_device_limits(device)->is_cpu ? oce_ceil_div(CPU_VALUES, m->classes) : 1;
+    m->team = team_of(m->classes);
+    m->groups = groups_of(m->rows, m->classes);
+    OCE_REQUIRE(!oce_reduces_in_groups(device) || m->groups <= INT32_MAX, OCE_ERROR_OVERFLOW,
+                "%s: %lld rows are too many", name, (long long)m->rows);
     return OCE_OK;
 }
 
@@ -50,16 +68,21 @@ static oce_status check_predictions(const matrix *m, const oce_buffer *predictio
 
 static oce_status get_kernel(oce_device *device, const char *name, const matrix *m,
                              oce_kernel **kernel) {
-    /* On a GPU neighbouring items read neighbouring rows: vectors would gain little. */
-    const int vector =
-        oce_device_limits(device)->is_cpu ? oce_channel_vector(device, m->classes) : 1;
     oce_defines defines = {0};
-    oce_define(&defines, "VEC", vector);
+    if (oce_reduces_in_groups(device)) {
+        oce_define(&defines, "TEAM", m->team);
+        return oce_kernel_get(device, "softmax_group.cl", name, &defines, kernel);
+    }
+    oce_define(&defines, "VEC", oce_channel_vector(device, m->classes));
     return oce_kernel_get(device, "softmax.cl", name, &defines, kernel);
 }
 
-static oce_range row_range(const matrix *m) {
-    return oce_range_items(oce_ceil_div(m->rows, m->item_rows));
+/* Launches a kernel over all rows, whose last argument in softmax.cl is the rows of an item. */
+static oce_status launch_rows(oce_device *device, oce_kernel *kernel, const matrix *m,
+                              const oce_arg *args, int count) {
+    if (oce_reduces_in_groups(device))
+        return oce_launch(kernel, oce_range_items(m->groups * GROUP), args, count - 1);
+    return oce_launch(kernel, oce_range_items(oce_ceil_div(m->rows, m->item_rows)), args, count);
 }
 
 oce_status oce_softmax(oce_device *device, const oce_tensor *logits,
@@ -73,7 +96,7 @@ oce_status oce_softmax(oce_device *device, const oce_tensor *logits,
     const oce_arg args[] = {oce_arg_tensor(logits), oce_arg_tensor(probabilities),
                             oce_arg_long(m.rows), oce_arg_int(m.classes),
                             oce_arg_long(m.item_rows)};
-    return oce_launch(kernel, row_range(&m), args, OCE_COUNT(args));
+    return launch_rows(device, kernel, &m, args, OCE_COUNT(args));
 }
 
 oce_status oce_softmax_xent(oce_device *device, const oce_tensor *logits, const oce_tensor *labels,
@@ -86,41 +109,91 @@ oce_status oce_softmax_xent(oce_device *device, const oce_tensor *logits, const 
     OCE_TRY(check_like(&m, "cross entropy: dlogits", dlogits));
     OCE_TRY(oce_tensor_expect_dense(losses, "cross entropy: losses", (size_t)m.rows));
     OCE_TRY(get_kernel(device, "softmax_xent", &m, &kernel));
-    const oce_arg args[] = {oce_arg_tensor(logits),    oce_arg_tensor(labels),
-                            oce_arg_tensor(losses),    oce_arg_tensor(dlogits),
-                            oce_arg_long(m.rows),      oce_arg_int(m.classes),
-                            oce_arg_long(m.item_rows), oce_arg_float(upstream)};
-    return oce_launch(kernel, row_range(&m), args, OCE_COUNT(args));
+    const oce_arg args[] = {oce_arg_tensor(logits),  oce_arg_tensor(labels),
+                            oce_arg_tensor(losses),  oce_arg_tensor(dlogits),
+                            oce_arg_long(m.rows),    oce_arg_int(m.classes),
+                            oce_arg_float(upstream), oce_arg_long(m.item_rows)};
+    return launch_rows(device, kernel, &m, args, OCE_COUNT(args));
+}
+
+/* A checked call of oce_softmax_xent_classes(). */
+typedef struct class_call {
+    matrix m;
+    const oce_tensor *logits, *dlogits;
+    oce_arg labels, predictions;
+    oce_buffer *sums, *workspace;
+    size_t slot;
+    float upstream;
+} class_call;
+
+/* One work-item adds up all rows, in slices; a later slice adds to what the earlier gave. */
+static oce_status run_in_one_item(oce_device *device, const class_call *c) {
+    oce_kernel *kernel = NULL;
+    OCE_TRY(get_kernel(device, "softmax_xent_classes", &c->m, &kernel));
+    const int64_t slice = CPU_SLICE / c->m.classes > 0 ? CPU_SLICE / c->m.classes : 1;
+    int64_t row = 0;
+    do { /* once also for no rows, whose sums are 0 */
+        const int64_t end = c->m.rows - row < slice ? c->m.rows : row + slice;
+        const oce_arg args[] = {oce_arg_tensor(c->logits),
+                                c->labels,
+                                oce_arg_part(c->sums, c->slot),
+                                oce_arg_tensor(c->dlogits),
+                                c->predictions,
+                                oce_arg_long(row),
+                                oce_arg_long(end),
+                                oce_arg_int(c->m.classes),
+                                oce_arg_float(c->upstream)};
+        OCE_TRY(oce_launch(kernel, oce_range_items(1), args, OCE_COUNT(args)));
+        row = end;
+    } while (row < c->m.rows);
+    return OCE_OK;
+}
+
+/* Each group adds up its rows; if there are several, one more adds up theirs. */
+static oce_status run_in_groups(oce_device *device, const class_call *c) {
+    const bool is_one = c->m.groups <= 1;
+    const int64_t groups = is_one ? 1 : c->m.groups; /* one also for no rows */
+    oce_kernel *kernel = NULL, *total = NULL;
+    OCE_TRY(get_kernel(device, "softmax_xent_classes", &c->m, &kernel));
+    OCE_TRY(get_kernel(device, "xent_total", &c->m, &total));
+    const oce_arg args[] = {oce_arg_tensor(c->logits),
+                            c->labels,
+                            is_one ? oce_arg_part(c->sums, c->slot) : oce_arg_part(c->workspace, 0),
+                            oce_arg_tensor(c->dlogits),
+                            c->predictions,
+                            oce_arg_long(c->m.rows),
+                            oce_arg_int(c->m.classes),
+                            oce_arg_int(groups),
+                            oce_arg_float(c->upstream)};
+    OCE_TRY(oce_launch(kernel, oce_range_items(groups * GROUP), args, OCE_COUNT(args)));
+    if (is_one)
+        return OCE_OK;
+    const oce_arg total_args[] = {oce_arg_buffer(c->workspace), oce_arg_int(groups),
+                                  oce_arg_part(c->sums, c->slot)};
+    return oce_launch(total, oce_range_items(GROUP), total_args, OCE_COUNT(total_args));
 }
 
 oce_status oce_softmax_xent_classes(oce_device *device, const oce_tensor *logits,
                                     const oce_buffer *labels, size_t first, float upstream,
                                     oce_buffer *sums, size_t slot, const oce_tensor *dlogits,
-                                    oce_buffer *predictions) {
-    matrix m;
-    oce_kernel *kernel = NULL;
-    OCE_TRY(check_logits(device, "cross entropy: logits", logits, &m));
-    OCE_TRY(oce_bytes_expect(labels, "cross entropy: labels", first, (size_t)m.rows));
+                                    oce_buffer *predictions, oce_buffer *workspace) {
+    class_call c = {.logits = logits,
+                    .dlogits = dlogits,
+                    .labels = oce_arg_part(labels, first),
+                    .predictions = oce_arg_buffer(predictions),
+                    .sums = sums,
+                    .workspace = workspace,
+                    .slot = slot,
+                    .upstream = upstream};
+    OCE_TRY(check_logits(device, "cross entropy: logits", logits, &c.m));
+    OCE_TRY(oce_bytes_expect(labels, "cross entropy: labels", first, (size_t)c.m.rows));
     OCE_TRY(oce_slot_expect(sums, "cross entropy: sums", slot, sizeof(oce_xent_sums)));
-    OCE_TRY(check_like(&m, "cross entropy: dlogits", dlogits));
+    OCE_TRY(check_like(&c.m, "cross entropy: dlogits", dlogits));
+    OCE_TRY(oce_buffer_expect(workspace, "cross entropy: workspace",
+                              oce_softmax_xent_workspace(c.m.rows, c.m.classes)));
     if (predictions != NULL)
-        OCE_TRY(check_predictions(&m, predictions));
-    OCE_TRY(get_kernel(device, "softmax_xent_classes", &m, &kernel));
-    const bool is_cpu = oce_device_limits(device)->is_cpu;
-    int64_t slice = m.rows;
-    if (is_cpu)
-        slice = CPU_SLICE / m.classes > 0 ? CPU_SLICE / m.classes : 1;
-    int64_t row = 0;
-    do { /* once also for no rows, whose sums are 0 */
-        const int64_t end = m.rows - row < slice ? m.rows : row + slice;
-        const oce_arg args[] = {
-            oce_arg_tensor(logits),  oce_arg_part(labels, first), oce_arg_part(sums, slot),
-            oce_arg_tensor(dlogits), oce_arg_buffer(predictions), oce_arg_long(row),
-            oce_arg_long(end),       oce_arg_int(m.classes),      oce_arg_float(upstream)};
-        OCE_TRY(oce_launch(kernel, oce_range_items(is_cpu ? 1 : GROUP), args, OCE_COUNT(args)));
-        row = end;
-    } while (row < m.rows);
-    return OCE_OK;
+        OCE_TRY(check_predictions(&c.m, predictions));
+    return oce_reduces_in_groups(device) ? run_in_groups(device, &c) : run_in_one_item(device, &c);
 }
 
 oce_status oce_argmax(oce_device *device, const oce_tensor *logits, oce_buffer *predictions) {
@@ -132,5 +205,5 @@ oce_status oce_argmax(oce_device *device, const oce_tensor *logits, oce_buffer *
     const oce_arg args[] = {oce_arg_tensor(logits), oce_arg_buffer(predictions),
                             oce_arg_long(m.rows), oce_arg_int(m.classes),
                             oce_arg_long(m.item_rows)};
-    return oce_launch(kernel, row_range(&m), args, OCE_COUNT(args));
+    return launch_rows(device, kernel, &m, args, OCE_COUNT(args));
 }

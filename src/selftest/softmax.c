@@ -55,14 +55,17 @@ static oce_status run_loss(oce_check *check, const batch *b, oce_tensor *dlogits
                            oce_xent_sums *sums, int32_t *classes) {
     const size_t bytes = (size_t)b->rows * sizeof *classes;
     oce_tensor logits;
-    oce_buffer *labels = NULL, *sums_buffer = NULL, *predictions = NULL;
+    oce_buffer *labels = NULL, *sums_buffer = NULL, *predictions = NULL, *workspace = NULL;
+    const size_t workspace_bytes = oce_softmax_xent_workspace(b->rows, CLASSES);
     OCE_TRY(oce_check_tensor(check, b->dim, b->logits, &logits));
     OCE_TRY(oce_check_tensor(check, b->dim, NULL, dlogits));
     OCE_TRY(oce_check_buffer(check, (size_t)b->rows, b->labels, &labels));
     OCE_TRY(oce_check_buffer(check, sizeof *sums, NULL, &sums_buffer));
     OCE_TRY(oce_check_buffer(check, bytes, NULL, &predictions));
+    if (workspace_bytes > 0)
+        OCE_TRY(oce_check_buffer(check, workspace_bytes, NULL, &workspace));
     OCE_TRY(oce_softmax_xent_classes(check->device, &logits, labels, 0, 1.0F / (float)b->rows,
-                                     sums_buffer, 0, dlogits, predictions));
+                                     sums_buffer, 0, dlogits, predictions, workspace));
     OCE_TRY(oce_buffer_read(predictions, 0, classes, bytes));
     return oce_buffer_read(sums_buffer, 0, sums, sizeof *sums);
 }

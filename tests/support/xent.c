@@ -17,7 +17,10 @@ enum { FIRST = 3 /* byte of the labels' buffer where they start */ };
 void xent_run_on(oce_device *device, xent_run *run, bool in_place) {
     const size_t rows = (size_t)run->rows;
     oce_xent_sums all[3] = {{1, 1}, {2, 2}, {3, 3}};
-    oce_buffer *labels = NULL, *sums = NULL, *predictions = NULL;
+    oce_buffer *labels = NULL, *sums = NULL, *predictions = NULL, *workspace = NULL;
+    const size_t workspace_bytes = oce_softmax_xent_workspace(run->rows, run->classes);
+    if (workspace_bytes > 0)
+        TEST_OK(oce_buffer_create(device, workspace_bytes, &workspace));
     TEST_OK(oce_buffer_create(device, FIRST + rows, &labels));
     TEST_OK(oce_buffer_create(device, sizeof all, &sums));
     TEST_OK(oce_buffer_create(device, rows * sizeof(int32_t), &predictions));
@@ -26,7 +29,7 @@ void xent_run_on(oce_device *device, xent_run *run, bool in_place) {
     oce_tensor z = test_tensor(device, run->rows, 1, 1, run->classes, NULL, run->z);
     oce_tensor dz = test_tensor(device, run->rows, 1, 1, run->classes, NULL, NULL);
     TEST_OK(oce_softmax_xent_classes(device, &z, labels, FIRST, run->upstream, sums, 1,
-                                     in_place ? &z : &dz, predictions));
+                                     in_place ? &z : &dz, predictions, workspace));
     run->dz = test_download(in_place ? &z : &dz);
     run->predictions = calloc(rows + 1, sizeof(int32_t));
     TEST_OK(oce_buffer_read(predictions, 0, run->predictions, rows * sizeof(int32_t)));
@@ -36,6 +39,7 @@ void xent_run_on(oce_device *device, xent_run *run, bool in_place) {
               "other slots were written");
     oce_tensor_release(&dz);
     oce_tensor_release(&z);
+    oce_buffer_destroy(workspace);
     oce_buffer_destroy(predictions);
     oce_buffer_destroy(sums);
     oce_buffer_destroy(labels);
