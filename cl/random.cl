@@ -120,22 +120,52 @@ float normal_of(const uint a, const uint b) {
     return fabs(first) < LIMIT ? first : fabs(second) < LIMIT ? second : LIMIT;
 }
 
+/* Element i of the stream: the first normal inside the limits. */
+float truncated_normal_of(const ulong i, const uint layer, const uint2 seed) {
+    float z = LIMIT;
+    for (uint attempt = 0; z == LIMIT; attempt++) {
+        uint w0 = (uint)i, w1 = attempt, w2 = layer, w3 = STREAM_WEIGHTS;
+        philox(&w0, &w1, &w2, &w3, seed.x, seed.y);
+        z = normal_of(w0, w1);
+        if (z == LIMIT)
+            z = normal_of(w2, w3);
+    }
+    return z;
+}
+
+/* Elements i to i + VW - 1. For the 95 % whose very first normal is inside the limits, in vectors. */
+floatv truncated_normals_of(const ulong i, const uint layer, const uint2 seed) {
+    uint lanes[VW];
+    float z[VW];
+    for (uint l = 0; l < VW; l++)
+        lanes[l] = (uint)i + l;
+    uintv w0 = vloadv(0, lanes), w1 = (uintv)(0), w2 = (uintv)(layer);
+    uintv w3 = (uintv)(STREAM_WEIGHTS);
+    philox_vector(&w0, &w1, &w2, &w3, seed.x, seed.y);
+    const floatv u = convert_floatv(w0 >> 8) * 0x1p-24f, v = convert_floatv(w1 >> 8) * 0x1p-24f;
+    const floatv first = sqrt(-2.0f * log(fmax(u, 1e-7f))) * sinpi(2.0f * v);
+    if (all(isless(fabs(first), LIMIT)))
+        return first;
+    vstorev(first, 0, z);
+    for (uint l = 0; l < VW; l++)
+        if (fabs(z[l]) >= LIMIT)
+            z[l] = truncated_normal_of(i + l, layer, seed);
+    return vloadv(0, z);
+}
+
 /* Bound by the arithmetic of Philox and its logarithms, sines and roots; runs once, at the start. */
 KERNEL void truncated_normal(OUT(y), const ulong count, const uint seed_low, const uint seed_high,
                              const uint layer, const float stddev) {
+    const uint2 seed = (uint2)(seed_low, seed_high);
     ulong i = get_global_id(0) * CHUNK;
     const ulong end = min(i + CHUNK, count);
-    for (; i < end; i++) {
-        float z = LIMIT;
-        for (uint attempt = 0; z == LIMIT; attempt++) {
-            uint w0 = (uint)i, w1 = attempt, w2 = layer, w3 = STREAM_WEIGHTS;
-            philox(&w0, &w1, &w2, &w3, seed_low, seed_high);
-            z = normal_of(w0, w1);
-            if (z == LIMIT)
-                z = normal_of(w2, w3);
-        }
-        AT(y)[i] = z * stddev;
-    }
+    for (; CHUNK >= VW && i + VW <= end; i += VW)
+        vstorev(truncated_normals_of(i, layer, seed) * stddev, 0, AT(y) + i);
+    float rest[VW]; /* in vectors too, whose logarithm may differ from a scalar's in its last bit */
+    if (CHUNK >= VW && i < end)
+        vstorev(truncated_normals_of(i, layer, seed), 0, rest);
+    for (uint l = 0; i < end; i++, l++)
+        AT(y)[i] = (CHUNK >= VW ? rest[l] : truncated_normal_of(i, layer, seed)) * stddev;
 }
 
 /* ---- Augmentation ---------------------------------------------------------------------------- */
