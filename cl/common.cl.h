@@ -28,6 +28,16 @@
 #define as_intv OCE_JOIN(as_int, VW)
 #define as_uintv OCE_JOIN(as_uint, VW)
 
+/* A hint to bring the cache line of a float near. Where nothing would come of it CAN_PREFETCH is 0:
+ * loops of hints should go too. PoCL's prefetch() is empty, but its compiler is clang. */
+#if OCE_CPU && defined(POCL_DEVICE_ADDRESS_BITS)
+#define CAN_PREFETCH 1
+#define PREFETCH(pointer) __builtin_prefetch((const void *)(size_t)(pointer))
+#else
+#define CAN_PREFETCH 0
+#define PREFETCH(pointer) prefetch(pointer, (size_t)1)
+#endif
+
 /* Stores a vector to global memory at any float, whole: PoCL takes vstore16() to pieces of four. */
 typedef floatv floatv_of_floats __attribute__((aligned(4)));
 #define STORE(value, pointer) (*(__global floatv_of_floats *)(pointer) = (value))

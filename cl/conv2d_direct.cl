@@ -60,7 +60,7 @@ static inline floatv load_lanes(__global const float *from, const int lanes) {
 
 static inline void store_lanes(floatv value, __global float *to, const int lanes) {
     if (lanes == VW) {
-        vstorev(value, 0, to);
+        STORE(value, to);
         return;
     }
     float some[VW];
@@ -233,7 +233,7 @@ KERNEL void direct_filter_grad(IN(x), const long x_image, const long x_down, con
                         continue;
                     __global float *to = out + (long)(position + m) * partial_row;
                     UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                        vstorev(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to), v, to);
+                        STORE(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to), to + v * VW);
                 }
             }
             is_first = false;

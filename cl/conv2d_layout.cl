@@ -11,7 +11,7 @@ static inline void copy_floats(__global const float *restrict from, __global flo
                                const int count) {
     int i = 0;
     for (; i + VW <= count; i += VW)
-        vstorev(vloadv(0, from + i), 0, to + i);
+        STORE(vloadv(0, from + i), to + i);
     for (; i < count; i++)
         to[i] = from[i];
 }
@@ -19,7 +19,7 @@ static inline void copy_floats(__global const float *restrict from, __global flo
 static inline void clear_floats(__global float *to, const int count) {
     int i = 0;
     for (; i + VW <= count; i += VW)
-        vstorev((floatv)(0), 0, to + i);
+        STORE((floatv)(0), to + i);
     for (; i < count; i++)
         to[i] = 0;
 }
@@ -90,8 +90,8 @@ KERNEL void conv2d_pack(IN(filter), OUT(panels), const int rows, const int filte
     __global float *to = AT(panels) + (long)get_global_id(1) * rows * width;
     for (int q = first; q < last; q++)
         for (int v = 0; v < vectors; v++)
-            vstorev(load_some(from + (long)q * filters + v * VW, count - k - v * VW), v,
-                    to + (long)q * width);
+            STORE(load_some(from + (long)q * filters + v * VW, count - k - v * VW),
+                  to + (long)q * width + v * VW);
 }
 
 /*
@@ -128,7 +128,7 @@ KERNEL void conv2d_pack_transposed(IN(filter), OUT(panels), const int window_col
         for (int q = 0; q < some; q++) {
             float column[VW];
             UNROLL for (int i = 0; i < VW; i++) column[i] = block[i * VW + q];
-            vstorev(vloadv(0, column), v, to + (long)q * width);
+            STORE(vloadv(0, column), to + (long)q * width + v * VW);
         }
     }
 }
@@ -136,7 +136,7 @@ KERNEL void conv2d_pack_transposed(IN(filter), OUT(panels), const int window_col
 /* Stores the first `count` floats of a vector. */
 static inline void store_some(const floatv value, __global float *to, const int count) {
     if (count >= VW) {
-        vstorev(value, 0, to);
+        STORE(value, to);
         return;
     }
     float some[VW];

@@ -147,6 +147,32 @@ static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS], __global const
     }
 }
 
+/* Where a tile is: its image, and its row and column of tiles. */
+typedef struct place {
+    long image;
+    int row, column;
+} place;
+
+static inline place place_of(const long tile, const int tile_rows, const int tile_columns) {
+    const place at = {tile / tile_columns / tile_rows, (int)(tile / tile_columns % tile_rows),
+                      (int)(tile % tile_columns)};
+    return at;
+}
+
+/* Asks for the pixels of a tile of size x size from (row, column) on, the first `known` columns
+ * excepted, as far as they are inside the image. Tiles are far apart in memory, row by row, and
+ * without this their transforms wait more than they compute. */
+static inline void fetch(__global const float *image, const long down, const long right,
+                         const int rows, const int columns, const int row, const int column,
+                         const int size, const int known) {
+#if CAN_PREFETCH
+    const int last_row = min(row + size, rows), last_column = min(column + size, columns);
+    for (int i = max(row, 0); i < last_row; i++)
+        for (int j = max(column + known, 0); j < last_column; j++)
+            PREFETCH(image + i * down + j * right);
+#endif
+}
+
 /* B^T X B of VW channels of the tile whose first input is (row, column) of an image; what lies
  * outside the image is 0. Position p goes to out[p * out_position]. */
 static inline void load_inputs(__global const float *image, const long down, const long right,
@@ -166,7 +192,7 @@ static inline void load_inputs(__global const float *image, const long down, con
         floatv transformed[ALPHA];
         transform_input(partway + i * ALPHA, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
-            vstorev(transformed[j], 0, out + (i * ALPHA + j) * out_position);
+            STORE(transformed[j], out + (i * ALPHA + j) * out_position);
     }
 }
 
@@ -188,7 +214,7 @@ static inline void load_outputs(__global const float *image, const long down, co
         floatv transformed[ALPHA];
         evaluate(partway + i * TILE, TILE, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
-            vstorev(transformed[j], 0, out + (i * ALPHA + j) * out_position);
+            STORE(transformed[j], out + (i * ALPHA + j) * out_position);
     }
 }
 
@@ -213,7 +239,7 @@ static inline void store_outputs(__global const float *in, const int in_position
         UNROLL for (int j = 0; j < TILE; j++) {
             const floatv sum = y[j] + bias;
             if (column + j < columns)
-                vstorev(relu ? select(sum, (floatv)(0), sum <= 0) : sum, 0, to + j * right);
+                STORE(relu ? select(sum, (floatv)(0), sum <= 0) : sum, to + j * right);
         }
     }
 }
@@ -242,8 +268,8 @@ KERNEL void winograd_filter(IN(filter), const long tap_step, const long channel_
             floatv row[ALPHA];
             evaluate(partway + i * WINDOW, WINDOW, row);
             UNROLL for (int j = 0; j < ALPHA; j++)
-                vstorev(row[j] * (scale(i) * scale(j)), v,
-                        to + (long)(i * ALPHA + j) * channels * TILE_WIDTH);
+                STORE(row[j] * (scale(i) * scale(j)),
+                      to + (long)(i * ALPHA + j) * channels * TILE_WIDTH + v * VW);
         }
     }
 }
@@ -269,14 +295,18 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
     const long step = get_num_groups(0) * (long)chunk_tiles;
     for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
         const int count = (int)min((long)chunk_tiles, tiles - first);
+        place at = place_of(first, tile_rows, tile_columns);
         for (int t = 0; t < count; t++) {
-            const int column = (int)((first + t) % tile_columns);
-            const int row = (int)((first + t) / tile_columns % tile_rows);
-            const long image = (first + t) / tile_columns / tile_rows;
-            for (int c = 0; c < channels; c += VW)
-                load_inputs(AT(x) + image * x_image + c, x_down, x_right, rows, columns,
-                            row * TILE - top, column * TILE - left, in + t * channels + c,
+            const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
+            for (int c = 0; c < channels; c += VW) {
+                fetch(AT(x) + next.image * x_image + c, x_down, x_right, rows, columns,
+                      next.row * TILE - top, next.column * TILE - left, ALPHA,
+                      next.column > 0 ? WINDOW - 1 : 0);
+                load_inputs(AT(x) + at.image * x_image + c, x_down, x_right, rows, columns,
+                            at.row * TILE - top, at.column * TILE - left, in + t * channels + c,
                             in_position);
+            }
+            at = next;
         }
         for (int block = 0; block < blocks; block++) {
             __global const float *panel =
@@ -291,19 +321,17 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                     __global float *to = product + p * product_position + t * TILE_WIDTH;
                     UNROLL for (int m = 0; m < TILE_ROWS; m++)
                         UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                            vstorev(sums[m][v], v, to + m * TILE_WIDTH);
+                            STORE(sums[m][v], to + m * TILE_WIDTH + v * VW);
                 }
             }
             for (int t = 0; t < count; t++) {
-                const int column = (int)((first + t) % tile_columns);
-                const int row = (int)((first + t) / tile_columns % tile_rows);
-                const long image = (first + t) / tile_columns / tile_rows;
+                const place at = place_of(first + t, tile_rows, tile_columns);
                 for (int v = 0; v < TILE_VECTORS; v++) {
                     const int k = block * TILE_WIDTH + v * VW;
                     store_outputs(product + t * TILE_WIDTH + v * VW, product_position,
                                   bias_base ? vloadv(0, AT(bias) + k) : (floatv)(0), relu,
-                                  AT(y) + image * y_image + k, y_down, y_right, output_rows,
-                                  output_columns, row * TILE, column * TILE);
+                                  AT(y) + at.image * y_image + k, y_down, y_right, output_rows,
+                                  output_columns, at.row * TILE, at.column * TILE);
                 }
             }
         }
@@ -332,23 +360,32 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
     const int out_position = chunk_tiles * TILE_WIDTH + 16;
     __global float *in = AT(scratch) + group * scratch_group;
     __global float *out = in + POSITIONS * in_position;
+    __global const float *x_part = AT(x) + part * part_channels;
+    __global const float *dy_block = AT(dy) + block * TILE_WIDTH;
     __global float *sums_of_group = AT(partials) + group * POSITIONS * part_channels * TILE_WIDTH;
     const long end = tiles * (split + 1) / splits;
     bool is_first = true;
     for (long first = tiles * split / splits; first < end; first += chunk_tiles) {
         const int count = (int)min((long)chunk_tiles, end - first);
+        place at = place_of(first, tile_rows, tile_columns);
         for (int t = 0; t < count; t++) {
-            const int column = (int)((first + t) % tile_columns);
-            const int row = (int)((first + t) / tile_columns % tile_rows);
-            const long image = (first + t) / tile_columns / tile_rows;
-            for (int c = 0; c < part_channels; c += VW)
-                load_inputs(AT(x) + image * x_image + part * part_channels + c, x_down, x_right,
-                            rows, columns, row * TILE - top, column * TILE - left,
+            const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
+            for (int c = 0; c < part_channels; c += VW) {
+                fetch(x_part + next.image * x_image + c, x_down, x_right, rows, columns,
+                      next.row * TILE - top, next.column * TILE - left, ALPHA,
+                      next.column > 0 ? WINDOW - 1 : 0);
+                load_inputs(x_part + at.image * x_image + c, x_down, x_right, rows, columns,
+                            at.row * TILE - top, at.column * TILE - left,
                             in + t * part_channels + c, in_position);
-            for (int v = 0; v < TILE_VECTORS; v++)
-                load_outputs(AT(dy) + image * dy_image + block * TILE_WIDTH + v * VW, dy_down,
-                             dy_right, output_rows, output_columns, row * TILE, column * TILE,
-                             out + t * TILE_WIDTH + v * VW, out_position);
+            }
+            for (int v = 0; v < TILE_WIDTH; v += VW) {
+                fetch(dy_block + next.image * dy_image + v, dy_down, dy_right, output_rows,
+                      output_columns, next.row * TILE, next.column * TILE, TILE, 0);
+                load_outputs(dy_block + at.image * dy_image + v, dy_down, dy_right, output_rows,
+                             output_columns, at.row * TILE, at.column * TILE,
+                             out + t * TILE_WIDTH + v, out_position);
+            }
+            at = next;
         }
         for (int p = 0; p < POSITIONS; p++)
             for (int c = 0; c < part_channels; c += TILE_ROWS) {
@@ -363,8 +400,8 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                     if (c + m >= part_channels)
                         continue; /* a surplus row: it read what lies behind */
                     UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                        vstorev(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to + m * TILE_WIDTH),
-                                v, to + m * TILE_WIDTH);
+                        STORE(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to + m * TILE_WIDTH),
+                              to + m * TILE_WIDTH + v * VW);
                 }
             }
         is_first = false;
@@ -402,7 +439,7 @@ KERNEL void winograd_filter_sum(IN(partials), OUT(dfilter), const int part_chann
             floatv row[WINDOW];
             interpolate(partway + r * ALPHA, WINDOW, row);
             UNROLL for (int s = 0; s < WINDOW; s++)
-                vstorev(row[s], v, to + (r * WINDOW + s) * tap_step);
+                STORE(row[s], to + (r * WINDOW + s) * tap_step + v * VW);
         }
     }
 }
