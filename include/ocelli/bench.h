@@ -54,6 +54,22 @@ OCE_API oce_status oce_bench_seconds(oce_device *device, oce_bench_work work, vo
 OCE_API oce_status oce_bench_time(oce_device *device, oce_bench_work work, void *context,
                                   const oce_bench_options *options, oce_timing *timing);
 
+/* ---- The device's limits ------------------------------------------------------------------- */
+
+/** What the device can do at most, measured by kernels that do nothing else. */
+typedef struct oce_peak {
+    double flops;       /**< a second, of multiply-adds (2 each) on registers, all compute units */
+    double copy;        /**< bytes a second, read and written, of y = x */
+    double triad;       /**< bytes a second, read and written, of y = x + a z */
+    size_t array_bytes; /**< of each array of copy and triad: beyond most caches */
+    oce_timing fma_timing, copy_timing, triad_timing;
+} oce_peak;
+
+/** Measures the limits; each is the work divided by the least time. Errors: OCE_ERROR_BUILD,
+ * OCE_ERROR_DEVICE_MEMORY, OCE_ERROR_OPENCL. */
+OCE_API oce_status oce_bench_peak(oce_device *device, const oce_bench_options *options,
+                                  oce_peak *peak);
+
 /* ---- Work ---------------------------------------------------------------------------------- */
 
 typedef struct oce_bench oce_bench;

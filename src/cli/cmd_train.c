@@ -147,7 +147,7 @@ static int run_and_test(session *s, oce_device *device, oce_model *model, const 
         return cli_failure();
     if (s->log_failed)
         return cli_error("writing %s: %s", s->given->log, strerror(errno));
-    if (s->given->profile && cli_report_profile(stdout, device) != OCE_OK)
+    if (s->given->profile && cli_report_profile(stdout, device, 0, 0) != OCE_OK)
         return cli_failure();
     return CLI_SUCCESS;
 }

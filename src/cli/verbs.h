@@ -4,6 +4,7 @@
 
 #include "cli/options.h"
 
+extern const cli_verb cli_verb_bench;
 extern const cli_verb cli_verb_devices;
 extern const cli_verb cli_verb_eval;
 extern const cli_verb cli_verb_export;

@@ -1,0 +1,224 @@
+/* Shapes of operations: a user's own, and those of the two networks. */
+#include "cli/bench.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_EXTENT = 1 << 30, MOST_KEYS = 16, MOST_TEXT = 512, UNSET = -1 };
+
+/* One key of a shape; several names may mean the same value. */
+typedef struct shape_key {
+    const char *name;
+    int64_t *value;
+    int64_t least;
+} shape_key;
+
+static bool wrong_value(const cli_call *call, const char *key, const char *text) {
+    cli_usage_error(call->verb, "--shape: %s=%s is not a whole number that fits", key, text);
+    return false;
+}
+
+static bool read_number(const cli_call *call, const shape_key *key, const char *text) {
+    char *end = NULL;
+    const long long number = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || number < key->least || number > MOST_EXTENT)
+        return wrong_value(call, key->name, text);
+    *key->value = number;
+    return true;
+}
+
+/* "same", "valid", or zeros on each side. */
+static bool read_padding(const cli_call *call, const char *text, oce_window *window) {
+    int64_t zeros = 0;
+    if (strcmp(text, "same") == 0 || strcmp(text, "valid") == 0) {
+        window->padding = text[0] == 's' ? OCE_PADDING_SAME : OCE_PADDING_VALID;
+        return true;
+    }
+    if (!read_number(call, &(shape_key){"padding", &zeros, 0}, text))
+        return false;
+    window->padding = OCE_PADDING_EXPLICIT;
+    for (int i = 0; i < 2; i++)
+        window->before[i] = window->after[i] = zeros;
+    return true;
+}
+
+static bool unknown_key(const cli_call *call, const shape_key *keys, const oce_window *window,
+                        const char *name) {
+    char known[MOST_TEXT] = "";
+    for (const shape_key *key = keys; key->name != NULL; key++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
+                 key == keys ? "" : ", ", key->name);
+    cli_usage_error(call->verb, "--shape: unknown key \"%s\" (there are %s%s)", name, known,
+                    window != NULL ? ", padding" : "");
+    return false;
+}
+
+static bool read_pair(const cli_call *call, const shape_key *keys, oce_window *window, char *pair) {
+    char *equals = strchr(pair, '=');
+    if (equals == NULL) {
+        cli_usage_error(call->verb, "--shape: \"%s\" is not key=value", pair);
+        return false;
+    }
+    *equals = '\0';
+    if (window != NULL && strcmp(pair, "padding") == 0)
+        return read_padding(call, equals + 1, window);
+    for (const shape_key *key = keys; key->name != NULL; key++)
+        if (strcmp(key->name, pair) == 0)
+            return read_number(call, key, equals + 1);
+    return unknown_key(call, keys, window, pair);
+}
+
+/* Fills the keys' values from "key=value,..."; what is missing must have a value already. */
+static bool read_shape(const cli_call *call, const shape_key *keys, oce_window *window) {
+    const bench_values *given = call->options;
+    char text[MOST_TEXT];
+    if (strlen(given->shape) >= sizeof text) {
+        cli_usage_error(call->verb, "--shape: more than %d characters", (int)sizeof text - 1);
+        return false;
+    }
+    strcpy(text, given->shape);
+    for (char *pair = text, *next = NULL; pair != NULL; pair = next) {
+        next = strchr(pair, ',');
+        if (next != NULL)
+            *next++ = '\0';
+        if (!read_pair(call, keys, window, pair))
+            return false;
+    }
+    for (const shape_key *key = keys; key->name != NULL; key++)
+        if (*key->value == UNSET) {
+            cli_usage_error(call->verb, "--shape: %s is missing", key->name);
+            return false;
+        }
+    return true;
+}
+
+bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
+    const bench_values *given = call->options;
+    int64_t r = UNSET, s = 0, width = 0, stride = 1, dilation = 1;
+    *desc = (oce_conv2d_desc){.batch = 1, .height = UNSET, .channels = UNSET, .filters = UNSET};
+    const shape_key keys[] = {{"n", &desc->batch, 1},
+                              {"h", &desc->height, 1},
+                              {"w", &width, 1},
+                              {"c", &desc->channels, 1},
+                              {"k", &desc->filters, 1},
+                              {"r", &r, 1},
+                              {"s", &s, 1},
+                              {"stride", &stride, 1},
+                              {"dilation", &dilation, 1},
+                              {NULL, NULL, 0}};
+    if (!read_shape(call, keys, &desc->window))
+        return false;
+    desc->width = width > 0 ? width : desc->height;
+    desc->window.size[0] = r;
+    desc->window.size[1] = s > 0 ? s : r;
+    for (int i = 0; i < 2; i++) {
+        desc->window.stride[i] = stride;
+        desc->window.dilation[i] = dilation;
+    }
+    desc->family = (oce_conv2d_family)given->model.conv;
+    desc->no_winograd = given->model.winograd == CLI_WINOGRAD_OFF;
+    return true;
+}
+
+bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {
+    const bench_values *given = call->options;
+    int64_t transpose_a = 0, transpose_b = 0;
+    *desc = (oce_gemm_desc){.m = UNSET, .n = UNSET, .k = UNSET};
+    const shape_key keys[] = {{"m", &desc->m, 1},      {"n", &desc->n, 1},      {"k", &desc->k, 1},
+                              {"ta", &transpose_a, 0}, {"tb", &transpose_b, 0}, {NULL, NULL, 0}};
+    if (!read_shape(call, keys, NULL))
+        return false;
+    if (transpose_a > 1 || transpose_b > 1) {
+        cli_usage_error(call->verb, "--shape: ta and tb are 0 or 1");
+        return false;
+    }
+    desc->transpose_a = transpose_a == 1;
+    desc->transpose_b = transpose_b == 1;
+    desc->family = (oce_gemm_family)given->model.gemm;
+    return true;
+}
+
+bool bench_pool_shape(const cli_call *call, oce_pool_desc *desc) {
+    const bench_values *given = call->options;
+    int64_t width = 0, window = UNSET, stride = 0;
+    *desc = (oce_pool_desc){.batch = 1, .height = UNSET, .channels = UNSET};
+    const shape_key keys[] = {{"n", &desc->batch, 1}, {"h", &desc->height, 1},
+                              {"w", &width, 1},       {"c", &desc->channels, 1},
+                              {"window", &window, 1}, {"stride", &stride, 1},
+                              {NULL, NULL, 0}};
+    if (!read_shape(call, keys, &desc->window))
+        return false;
+    desc->width = width > 0 ? width : desc->height;
+    for (int i = 0; i < 2; i++) {
+        desc->window.size[i] = window;
+        desc->window.stride[i] = stride > 0 ? stride : window;
+    }
+    desc->kind = (oce_pool_kind)given->pool;
+    return true;
+}
+
+/* Moves on from a layer's input to its output. */
+static oce_status pass_layer(bench_layer *at) {
+    const oce_layer *layer = at->layer;
+    oce_window_geometry geometry;
+    oce_status status = OCE_OK;
+    switch (layer->kind) {
+    case OCE_LAYER_CONV2D:
+    case OCE_LAYER_MAX_POOL:
+    case OCE_LAYER_AVERAGE_POOL:
+        status = oce_window_resolve(&layer->window, at->height, at->width, &geometry);
+        if (status != OCE_OK)
+            return status;
+        at->height = geometry.output[0];
+        at->width = geometry.output[1];
+        if (layer->kind == OCE_LAYER_CONV2D)
+            at->channels = layer->units;
+        break;
+    case OCE_LAYER_DENSE:
+        at->height = at->width = 1;
+        at->channels = layer->units;
+        break;
+    case OCE_LAYER_DROPOUT:
+        break;
+    }
+    return status;
+}
+
+oce_status bench_visit_layers(const char *name, int64_t batch,
+                              oce_status (*visit)(void *context, const bench_layer *layer),
+                              void *context) {
+    oce_recipe recipe;
+    oce_status status = oce_recipe_get(name, &recipe);
+    if (status != OCE_OK)
+        return status;
+    const oce_network *network = recipe.network;
+    bench_layer at = {.batch = batch > 0 ? batch : recipe.batch,
+                      .height = network->height,
+                      .width = network->width,
+                      .channels = network->channels};
+    for (int i = 0; i < network->layer_count && status == OCE_OK; i++) {
+        at.layer = &network->layers[i];
+        at.is_first = i == 0;
+        status = visit(context, &at);
+        if (status == OCE_OK)
+            status = pass_layer(&at);
+    }
+    return status;
+}
+
+void bench_window_text(const oce_window *window, char *text, size_t bytes) {
+    int used = snprintf(text, bytes, "%" PRId64 "x%" PRId64, window->size[0], window->size[1]);
+    if (window->stride[0] > 1 && used >= 0 && (size_t)used < bytes)
+        used += snprintf(text + used, bytes - (size_t)used, " stride %" PRId64, window->stride[0]);
+    if (window->dilation[0] > 1 && used >= 0 && (size_t)used < bytes)
+        used +=
+            snprintf(text + used, bytes - (size_t)used, " dilation %" PRId64, window->dilation[0]);
+    if (used < 0 || (size_t)used >= bytes)
+        return;
+    if (window->padding == OCE_PADDING_EXPLICIT)
+        snprintf(text + used, bytes - (size_t)used, " padding %" PRId64, window->before[0]);
+    else
+        snprintf(text + used, bytes - (size_t)used, "%s",
+                 window->padding == OCE_PADDING_SAME ? "" : " valid");
+}

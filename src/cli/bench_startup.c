@@ -1,0 +1,174 @@
+/* ocelli bench startup: from the start of a process to the end of its first training step. */
+#define _XOPEN_SOURCE 700
+#include "cli/bench.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { USUAL_RUNS = 5, MOST_RUNS = 1000, MOST_PATH = 4096 };
+
+/* Where drivers, and Ocelli, look for the folder of their caches of kernels. */
+static const char *const caches[] = {"OCELLI_CACHE",          "POCL_CACHE_DIR", "CUDA_CACHE_PATH",
+                                     "MESA_SHADER_CACHE_DIR", "NEO_CACHE_DIR",  "cl_cache_dir"};
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* This program; where the system does not say, that of the path. */
+static const char *own_program(void) {
+    static const char self[] = "/proc/self/exe";
+    return access(self, X_OK) == 0 ? self : "ocelli";
+}
+
+/* In the child: does not return. */
+static void become_trainer(const bench_session *s, const char *network, const char *folder,
+                           int output) {
+    const bench_values *given = s->given;
+    const char *argv[24] = {"ocelli", "bench", "train", network, "--first-step", "--quiet"};
+    char batch[32];
+    int count = 6;
+    if (given->device != NULL) {
+        argv[count++] = "--device";
+        argv[count++] = given->device;
+    }
+    if (given->model.batch > 0) {
+        snprintf(batch, sizeof batch, "%lld", (long long)given->model.batch);
+        argv[count++] = "--batch";
+        argv[count++] = batch;
+    }
+    argv[count++] = "--conv";
+    argv[count++] = cli_conv_families[given->model.conv];
+    argv[count++] = "--gemm";
+    argv[count++] = cli_gemm_families[given->model.gemm];
+    argv[count++] = "--winograd";
+    argv[count++] = cli_winograd_choices[given->model.winograd];
+    argv[count] = NULL;
+    for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++)
+        setenv(caches[i], folder, 1);
+    if (dup2(output, STDOUT_FILENO) >= 0)
+        execvp(own_program(), (char *const *)(void *)argv);
+    _exit(127);
+}
+
+/* Reads until the first byte, or the end, of what the child prints; false if it printed nothing. */
+static bool wait_for_output(int input) {
+    char byte;
+    ssize_t count;
+    do
+        count = read(input, &byte, 1);
+    while (count < 0 && errno == EINTR);
+    return count == 1;
+}
+
+/* One process: *seconds until it had made its first step; false after an error message. */
+static bool start_once(const bench_session *s, const char *network, const char *folder,
+                       double *seconds) {
+    int ends[2], state = 0;
+    if (pipe(ends) != 0) {
+        cli_error("making a pipe: %s", strerror(errno));
+        return false;
+    }
+    fflush(stdout);
+    const double start = now();
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        become_trainer(s, network, folder, ends[1]);
+    }
+    close(ends[1]);
+    const bool printed = child > 0 && wait_for_output(ends[0]);
+    *seconds = now() - start;
+    close(ends[0]);
+    if (child < 0) {
+        cli_error("starting a process: %s", strerror(errno));
+        return false;
+    }
+    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
+    }
+    if (!printed || !WIFEXITED(state) || WEXITSTATUS(state) != 0) {
+        cli_error("the process that trains %s failed", network);
+        return false;
+    }
+    return true;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool measure(const bench_session *s, const char *network, const char *folder,
+                    cli_table *table) {
+    double cold = 0, warm[MOST_RUNS];
+    char text[3][32];
+    int runs = s->given->repeat > 0 ? (int)s->given->repeat : USUAL_RUNS;
+    if (runs > MOST_RUNS)
+        runs = MOST_RUNS;
+    if (!start_once(s, network, folder, &cold))
+        return false;
+    for (int i = 0; i < runs; i++)
+        if (!start_once(s, network, folder, &warm[i]))
+            return false;
+    qsort(warm, (size_t)runs, sizeof warm[0], compare_doubles);
+    const double median = (warm[runs / 2] + warm[(runs - 1) / 2]) / 2;
+    json_array_append_new(s->rows,
+                          json_pack("{s:s, s:f, s:f, s:f, s:f, s:i}", "network", network,
+                                    "cold_seconds", cold, "warm_seconds", median, "warm_minimum",
+                                    warm[0], "warm_maximum", warm[runs - 1], "runs", runs));
+    cli_table_cell(table, "%s", network);
+    cli_table_cell(table, "%s", bench_time_text(cold, text[0], sizeof text[0]));
+    cli_table_cell(table, "%s", bench_time_text(median, text[0], sizeof text[0]));
+    cli_table_cell(table, "%s to %s", bench_time_text(warm[0], text[1], sizeof text[1]),
+                   bench_time_text(warm[runs - 1], text[2], sizeof text[2]));
+    cli_table_cell(table, "%d", runs);
+    return true;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {
+    (void)info, (void)kind, (void)walk;
+    return remove(path);
+}
+
+/* Each network with a folder of its own for the caches, empty at first. */
+static bool measure_in_folder(const bench_session *s, const char *network, cli_table *table) {
+    char folder[MOST_PATH];
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/ocelli-bench-XXXXXX",
+             parent != NULL && parent[0] != '\0' ? parent : "/tmp");
+    if (mkdtemp(folder) == NULL) {
+        cli_error("making the folder %s: %s", folder, strerror(errno));
+        return false;
+    }
+    bool is_good = measure(s, network, folder, table);
+    if (nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) {
+        cli_error("removing the folder %s: %s", folder, strerror(errno));
+        is_good = false;
+    }
+    return is_good;
+}
+
+int bench_run_startup(bench_session *s, const char *network) {
+    if (s->given->shape != NULL)
+        return cli_usage_error(s->call->verb, "startup has no --shape");
+    cli_table *table =
+        s->given->json
+            ? NULL
+            : cli_table_create("<network>empty caches>filled caches, median>range>processes");
+    bool is_good = true;
+    if (network == NULL || strcmp(network, "mnist") == 0)
+        is_good = measure_in_folder(s, "mnist", table);
+    if (is_good && (network == NULL || strcmp(network, "cifar10") == 0))
+        is_good = measure_in_folder(s, "cifar10", table);
+    if (is_good && table != NULL)
+        cli_table_print(table, stdout, 0);
+    cli_table_destroy(table);
+    return is_good ? CLI_SUCCESS : CLI_FAILURE;
+}

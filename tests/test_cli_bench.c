@@ -1,0 +1,307 @@
+/* ocelli bench: every kind on tiny sizes, its JSON, its errors. No test looks at how long it took.
+ */
+#include "support/command.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BENCH(...) command_ocelli(NULL, "bench", __VA_ARGS__, "--repeat", "1")
+
+static json_t *parse(command_result *result) {
+    json_error_t error;
+    cr_assert(result->code == 0, "exit code %d: %s", result->code, result->err);
+    cr_expect_str_eq(result->err, "");
+    json_t *root = json_loads(result->out, JSON_REJECT_DUPLICATES, &error);
+    cr_assert(root != NULL, "line %d: %s\n%s", error.line, error.text, result->out);
+    command_free(result);
+    return root;
+}
+
+static double number(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    cr_expect(json_is_number(value), "\"%s\" is no number", key);
+    return json_number_value(value);
+}
+
+static const char *text(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    cr_expect(json_is_string(value), "\"%s\" is no string", key);
+    return json_is_string(value) ? json_string_value(value) : "";
+}
+
+static void expect_timing(const json_t *object, const char *key) {
+    static const char *const ordered[] = {"minimum", "first_quartile", "median", "third_quartile",
+                                          "maximum"};
+    const json_t *timing = json_object_get(object, key);
+    double last = 0;
+    for (size_t i = 0; i < sizeof ordered / sizeof ordered[0]; i++) {
+        const double value = number(timing, ordered[i]);
+        cr_expect(value >= last, "%s of %s is below the one before", ordered[i], key);
+        last = value;
+    }
+    cr_expect(number(timing, "samples") == 1 && number(timing, "runs") >= 1);
+}
+
+static void expect_device_and_peak(const json_t *root) {
+    static const char *const texts[] = {"selector", "name", "platform", "driver"};
+    const json_t *device = json_object_get(root, "device"), *peak = json_object_get(root, "peak");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        cr_expect(text(device, texts[i])[0] != '\0');
+    cr_expect(number(device, "units") >= 1);
+    cr_expect(number(peak, "gflops") > 0 && number(peak, "copy_gb_per_second") > 0);
+    cr_expect(number(peak, "triad_gb_per_second") > 0 && number(peak, "array_bytes") > 0);
+    expect_timing(peak, "fma_seconds");
+    expect_timing(peak, "copy_seconds");
+    expect_timing(peak, "triad_seconds");
+}
+
+static void expect_kernels(const json_t *object) {
+    const json_t *kernels = json_object_get(object, "kernels"), *kernel = NULL;
+    size_t i = 0;
+    cr_expect(json_array_size(kernels) > 0);
+    json_array_foreach(kernels, i, kernel) {
+        cr_expect(text(kernel, "kernel")[0] != '\0' && number(kernel, "launches") >= 1);
+        cr_expect(number(kernel, "seconds") >= 0);
+        cr_expect(strstr(text(kernel, "build"), "OCE_") == NULL);
+    }
+}
+
+/* Checks the rows of operations, which must be `count`. Keeps the reference of `root`. */
+static void expect_rows(const json_t *root, const char *kind, size_t count) {
+    const json_t *rows = json_object_get(root, "rows"), *row = NULL;
+    size_t i = 0;
+    cr_expect_str_eq(text(root, "bench"), kind);
+    expect_device_and_peak(root);
+    cr_expect(json_array_size(rows) == count, "%zu rows instead of %zu", json_array_size(rows),
+              count);
+    json_array_foreach(rows, i, row) {
+        cr_expect(text(row, "shape")[0] != '\0');
+        text(row, "pass");
+        text(row, "family");
+        expect_timing(row, "seconds");
+        expect_kernels(row);
+        cr_expect(number(row, "bytes") > 0 && number(row, "gb_per_second") > 0);
+        cr_expect(number(row, "device_bytes") > 0);
+        cr_expect((number(row, "flops") > 0) == (strcmp(kind, "pool") != 0));
+        cr_expect((number(row, "gflops") > 0) == (number(row, "peak_share") > 0));
+    }
+}
+
+/* A string of a row. */
+static const char *row_text(const json_t *root, size_t row, const char *key) {
+    return text(json_array_get(json_object_get(root, "rows"), row), key);
+}
+
+Test(cli_bench, peak) {
+    command_result result = BENCH("peak");
+    cr_expect(result.code == 0, "%s", result.err);
+    cr_expect(strstr(result.out, "multiply-adds") && strstr(result.out, "triad"), "%s", result.out);
+    command_free(&result);
+    result = BENCH("peak", "--json");
+    json_t *root = parse(&result);
+    cr_expect_str_eq(text(root, "bench"), "peak");
+    expect_device_and_peak(root);
+    json_decref(root);
+}
+
+Test(cli_bench, convolution_of_an_own_shape) {
+    static const char shape[] = "n=2,h=8,w=7,c=3,k=4,r=3,s=2,stride=2,dilation=1,padding=valid";
+    command_result result = BENCH("conv", "--json", "--conv", "naive", "--shape", shape);
+    json_t *root = parse(&result);
+    static const char *const passes[] = {"fwd", "dgrad", "wgrad"};
+    expect_rows(root, "conv", 3);
+    for (size_t i = 0; i < 3; i++) {
+        cr_expect_str_eq(row_text(root, i, "pass"), passes[i]);
+        cr_expect_str_eq(row_text(root, i, "family"), "naive");
+        cr_expect_str_eq(row_text(root, i, "shape"), "2x8x7x3, 3x2 stride 2 valid to 4");
+        /* 3x3 outputs of 4 filters, each 3x2x3 long, of 2 images */
+        cr_expect(number(json_array_get(json_object_get(root, "rows"), i), "flops") == 2592);
+    }
+    json_decref(root);
+    result = BENCH("conv", "--json", "--pass", "wgrad", "--shape", "h=9,c=2,k=3,r=3,padding=4");
+    root = parse(&result);
+    expect_rows(root, "conv", 1);
+    cr_expect_str_eq(row_text(root, 0, "pass"), "wgrad");
+    cr_expect_str_eq(row_text(root, 0, "shape"), "1x9x9x2, 3x3 padding 4 to 3");
+    json_decref(root);
+}
+
+Test(cli_bench, product_of_an_own_shape) {
+    command_result result =
+        BENCH("gemm", "--json", "--gemm", "naive", "--shape", "m=3,n=5,k=7,ta=1,tb=0");
+    json_t *root = parse(&result);
+    expect_rows(root, "gemm", 1);
+    cr_expect_str_eq(row_text(root, 0, "family"), "naive");
+    cr_expect_str_eq(row_text(root, 0, "shape"), "3x5x7 A^T");
+    json_decref(root);
+}
+
+Test(cli_bench, pooling_of_an_own_shape) {
+    command_result result = BENCH("pool", "--json", "--shape", "n=2,h=6,c=4,window=3,stride=2");
+    json_t *root = parse(&result);
+    expect_rows(root, "pool", 2);
+    cr_expect_str_eq(row_text(root, 0, "shape"), "2x6x6x4, max 3x3 stride 2");
+    cr_expect_str_eq(row_text(root, 1, "pass"), "dgrad");
+    json_decref(root);
+    result = BENCH("pool", "--kind", "average", "--pass", "fwd", "--shape", "h=6,c=4,window=2");
+    cr_expect(result.code == 0, "%s", result.err);
+    cr_expect(strstr(result.out, "1x6x6x4, average 2x2 stride 2  fwd") != NULL, "%s", result.out);
+    command_free(&result);
+}
+
+Test(cli_bench, operations_of_both_networks) {
+    static const struct {
+        const char *kind, *row;
+        size_t rows;
+    } kinds[] = {{"conv", "conv2 1x16x16x64, 5x5 to 64", 7 * 3 - 2},
+                 {"gemm", "output 1x10x1024", 4 * 3},
+                 {"pool", "pool2 1x14x14x64, max 2x2 stride 2", 4 * 2}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        command_result result = BENCH(kinds[i].kind, "--json", "--batch", "1");
+        json_t *root = parse(&result);
+        size_t found = 0;
+        expect_rows(root, kinds[i].kind, kinds[i].rows);
+        for (size_t row = 0; row < kinds[i].rows; row++)
+            found += strcmp(row_text(root, row, "shape"), kinds[i].row) == 0;
+        cr_expect(found > 0, "no row %s", kinds[i].row);
+        json_decref(root);
+    }
+}
+
+static void expect_model(const json_t *root, const char *network, double batch, double images) {
+    const json_t *layers = json_object_get(root, "layers"), *layer = NULL;
+    size_t i = 0;
+    double share = 0;
+    cr_expect_str_eq(text(root, "network"), network);
+    expect_device_and_peak(root);
+    expect_timing(root, "seconds");
+    expect_kernels(root);
+    cr_expect(number(root, "batch") == batch && number(root, "images") == images);
+    cr_expect(number(root, "images_per_second") > 0 && number(root, "gflops") > 0);
+    cr_expect(number(root, "device_bytes") > 0 && number(root, "process_bytes") > 0);
+    cr_expect(json_array_size(layers) > 5);
+    json_array_foreach(layers, i, layer) {
+        cr_expect(text(layer, "label")[0] != '\0' && text(layer, "kernel")[0] != '\0');
+        cr_expect(number(layer, "launches") >= 1 && number(layer, "seconds") >= 0);
+        share += number(layer, "share");
+    }
+    cr_expect(share > 0.999 && share < 1.001, "the shares add up to %g", share);
+}
+
+Test(cli_bench, training_step) {
+    command_result result = BENCH("train", "cifar10", "--json", "--batch", "2");
+    json_t *root = parse(&result);
+    expect_model(root, "cifar10", 2, 2);
+    json_decref(root);
+    result = BENCH("train", "mnist", "--batch", "2", "--conv", "naive", "--gemm", "naive");
+    static const char *const texts[] = {"a training step of 2 images",
+                                        "images/s",
+                                        "in the process at its peak",
+                                        "conv1 forward",
+                                        "output weight gradient",
+                                        "optimizer",
+                                        "all kernels"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        cr_expect(strstr(result.out, texts[i]) != NULL, "no %s in\n%s", texts[i], result.out);
+    command_free(&result);
+}
+
+Test(cli_bench, inference) {
+    command_result result = BENCH("infer", "mnist", "--json", "--images", "3", "--batch", "2");
+    json_t *root = parse(&result);
+    expect_model(root, "mnist", 2, 3);
+    json_decref(root);
+}
+
+Test(cli_bench, first_step_is_all_that_is_done) {
+    command_result result =
+        command_ocelli(NULL, "bench", "train", "mnist", "--batch", "1", "--first-step", "--quiet");
+    cr_expect(result.code == 0, "%s", result.err);
+    cr_expect_str_eq(result.out, "first step done\n");
+    command_free(&result);
+}
+
+static int entries_in(const char *folder) {
+    int count = 0;
+    DIR *listing = opendir(folder);
+    cr_assert(listing != NULL);
+    while (readdir(listing) != NULL)
+        count++;
+    closedir(listing);
+    return count - 2; /* . and .. */
+}
+
+Test(cli_bench, startup_leaves_no_caches) {
+    char *folder = scratch_create(), temporary[1024];
+    snprintf(temporary, sizeof temporary, "TMPDIR=%s", folder);
+    const char *const environment[] = {temporary, NULL};
+    command_result result = command_ocelli(environment, "bench", "startup", "mnist", "--batch", "1",
+                                           "--conv", "naive", "--json", "--repeat", "2");
+    json_t *root = parse(&result);
+    const json_t *rows = json_object_get(root, "rows"), *row = json_array_get(rows, 0);
+    cr_expect(json_array_size(rows) == 1);
+    cr_expect_str_eq(text(row, "network"), "mnist");
+    cr_expect(number(row, "cold_seconds") > 0 && number(row, "runs") == 2);
+    cr_expect(number(row, "warm_minimum") <= number(row, "warm_seconds"));
+    cr_expect(number(row, "warm_seconds") <= number(row, "warm_maximum"));
+    cr_expect(entries_in(folder) == 0, "%d entries stayed", entries_in(folder));
+    json_decref(root);
+    result = command_ocelli(environment, "bench", "startup", "mnist", "--device", "no such device");
+    cr_expect(result.code == 1 && strstr(result.err, "no such device") != NULL, "%s", result.err);
+    cr_expect(entries_in(folder) == 0, "%d entries stayed", entries_in(folder));
+    command_free(&result);
+    scratch_remove(folder);
+}
+
+Test(cli_bench, wrong_usage) {
+    static const struct {
+        const char *kind, *option, *value, *message;
+    } cases[] = {
+        {"conv", "--shape", "h=8,c=3,k=4", "r is missing"},
+        {"conv", "--shape", "h=8,c=3,k=4,r", "\"r\" is not key=value"},
+        {"conv", "--shape", "h=8,c=3,k=4,r=x", "r=x is not a whole number"},
+        {"conv", "--shape", "h=8,c=3,k=4,r=3,stride=0", "stride=0 is not"},
+        {"conv", "--shape", "h=8,c=3,k=4,r=3,n=9999999999", "n=9999999999 is not"},
+        {"conv", "--shape", "h=8,c=3,k=4,r=3,padding=some", "padding=some is not"},
+        {"conv", "--shape", "h=8,c=3,k=4,r=3,m=3", "unknown key \"m\" (there are n, h, w, c, k, r"},
+        {"gemm", "--shape", "m=1,n=2", "k is missing"},
+        {"gemm", "--shape", "m=1,n=2,k=3,ta=2", "ta and tb are 0 or 1"},
+        {"gemm", "--shape", "m=1,n=2,k=3,padding=same", "unknown key \"padding\""},
+        {"pool", "--shape", "h=4,c=1", "window is missing"},
+        {"pool", "--pass", "wgrad", "pooling has no filter"},
+        {"peak", "--shape", "m=1", "peak has no --shape"},
+        {"train", "--batch", "1", "train needs a network"},
+        {"conv", "--conv", "fast", "fast"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        command_result result =
+            command_ocelli(NULL, "bench", cases[i].kind, cases[i].option, cases[i].value);
+        expect_failure(&result, 2, cases[i].message);
+        command_free(&result);
+    }
+    command_result result = command_ocelli(NULL, "bench", "nothing");
+    expect_failure(&result, 2, "nothing");
+    command_free(&result);
+    result = command_ocelli(NULL, "bench", "conv", "mnist");
+    expect_failure(&result, 2, "conv takes no network");
+    command_free(&result);
+    result = command_ocelli(NULL, "bench", "infer", "mnist", "--first-step");
+    expect_failure(&result, 2, "--first-step is for train");
+    command_free(&result);
+}
+
+Test(cli_bench, what_the_library_refuses) {
+    command_result result = BENCH("conv", "--quiet", "--shape", "h=2,c=1,k=1,r=5,padding=valid");
+    expect_failure(&result, 1, "window");
+    command_free(&result);
+    result = BENCH("conv", "--quiet", "--conv", "winograd", "--shape", "h=8,c=3,k=4,r=7");
+    expect_failure(&result, 1, "winograd");
+    command_free(&result);
+    result = command_ocelli(NULL, "bench", "peak", "--device", "no such device");
+    expect_failure(&result, 1, "no such device");
+    command_free(&result);
+}
