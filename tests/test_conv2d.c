@@ -36,7 +36,7 @@ static oce_conv2d_desc usual(oce_conv2d_family family) {
 
 static oce_conv2d_plan *plan_of(const oce_conv2d_desc *desc, unsigned passes) {
     oce_conv2d_plan *plan = NULL;
-    TEST_OK(oce_conv2d_plan_create(device, desc, passes, &plan));
+    TEST_OK(conv2d_plan(device, desc, passes, &plan));
     return plan;
 }
 

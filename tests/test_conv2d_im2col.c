@@ -87,16 +87,14 @@ Test(conv2d_im2col, says_what_does_not_fit) {
     oce_device *device = test_open_device();
     oce_conv2d_plan *plan = NULL;
     oce_conv2d_desc desc = describe(1, 8, 8, 200, 8, 7); /* 9,808 floats a pixel */
-    cr_expect_eq(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan),
-                 OCE_ERROR_UNSUPPORTED);
+    cr_expect_eq(conv2d_plan(device, &desc, OCE_PASS_FORWARD, &plan), OCE_ERROR_UNSUPPORTED);
     cr_expect(strstr(oce_last_error(), "a pixel takes 9808 floats of workspace") != NULL, "%s",
               oce_last_error());
     desc = describe(1, 90, 90, 10, 6, 3); /* 96 floats a pixel: a row, not three */
-    cr_expect_eq(oce_conv2d_plan_create(device, &desc, OCE_PASS_INPUT_GRAD, &plan),
-                 OCE_ERROR_UNSUPPORTED);
+    cr_expect_eq(conv2d_plan(device, &desc, OCE_PASS_INPUT_GRAD, &plan), OCE_ERROR_UNSUPPORTED);
     cr_expect(strstr(oce_last_error(), "the rows of Y that one row of X reaches") != NULL, "%s",
               oce_last_error());
-    TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan));
+    TEST_OK(conv2d_plan(device, &desc, OCE_PASS_FORWARD, &plan));
     cr_expect(oce_conv2d_plan_workspace(plan, NULL) <= 65536);
     oce_conv2d_plan_destroy(plan);
     oce_device_close(device);
@@ -120,4 +118,28 @@ Test(conv2d_im2col, adds_in_the_same_order_whatever_the_device_allows) {
     free(results[0]);
     free(results[1]);
     conv2d_free_data(&data);
+}
+
+/* The products' family can be forced, and then nothing else will do. */
+Test(conv2d_im2col, takes_the_family_of_products_that_is_asked_for) {
+    static const oce_gemm_family families[] = {OCE_GEMM_NAIVE, OCE_GEMM_CLBLAST};
+    oce_device *device = test_open_device();
+    for (int i = 0; i < (test_is_small() ? 1 : 2); i++) {
+        oce_conv2d_desc desc = describe(2, 6, 7, 3, 5, 3);
+        desc.gemm_family = families[i];
+        check_passes(device, &desc, NULL, 1);
+    }
+    oce_device_close(device);
+    setenv("OCELLI_CAP", "work-group=16", 1);
+    device = test_open_device();
+    oce_conv2d_plan *plan = NULL;
+    oce_conv2d_desc desc = describe(2, 6, 7, 3, 5, 3);
+    desc.gemm_family = OCE_GEMM_CLBLAST;
+    cr_expect_eq(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan),
+                 OCE_ERROR_UNSUPPORTED);
+    cr_expect(strstr(oce_last_error(), "CLBlast needs groups of 64 items") != NULL, "%s",
+              oce_last_error());
+    desc.gemm_family = OCE_GEMM_AUTO;
+    check_passes(device, &desc, NULL, 2);
+    oce_device_close(device);
 }

@@ -13,6 +13,8 @@
 #ifndef OCELLI_CONV2D_H
 #define OCELLI_CONV2D_H
 
+#include <ocelli/activation.h>
+#include <ocelli/gemm.h> /* oce_gemm_family */
 #include <ocelli/tensor.h>
 #include <ocelli/window.h>
 
@@ -35,13 +37,13 @@ typedef enum oce_conv2d_family {
     OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
                               products of them, by CLBlast on GPUs: any shape of which a slab fits
                               into the device's largest allocation */
-    OCE_CONV2D_FAMILIES  /**< how many there are */
+    OCE_CONV2D_IMPLICIT_GEMM, /**< tiles of a matrix product gathered from the images, for GPUs: up
+                                   to 2^30 pixels and 2^23 channels */
+    OCE_CONV2D_FAMILIES       /**< how many there are */
 } oce_conv2d_family;
 
-/** "auto", "naive", "direct", "winograd", "im2col". */
+/** "auto", "naive", "direct", "winograd", "im2col", "implicit_gemm". */
 OCE_API const char *oce_conv2d_family_name(oce_conv2d_family family);
-
-typedef enum oce_activation { OCE_ACTIVATION_NONE = 0, OCE_ACTIVATION_RELU = 1 } oce_activation;
 
 /** What to compute. The padding of `window` follows TensorFlow's rules (ocelli/window.h). */
 typedef struct oce_conv2d_desc {
@@ -50,7 +52,9 @@ typedef struct oce_conv2d_desc {
     oce_window window;                      /**< R x S, stride, dilation, padding */
     oce_activation activation;              /**< applied to Y by the forward pass */
     oce_conv2d_family family;               /**< AUTO, or one that must be used */
-    bool no_winograd;                       /**< AUTO computes the plain sums */
+    oce_gemm_family gemm_family; /**< im2col: of its products; AUTO: CLBlast on GPUs, else
+                                      what oce_gemm_plan_create picks */
+    bool no_winograd;            /**< AUTO computes the plain sums */
 } oce_conv2d_desc;
 
 /** Which pass of a convolution; a bit mask of them says what a plan must be able to do. */

@@ -7,7 +7,7 @@
 #ifndef OCELLI_GEMM_H
 #define OCELLI_GEMM_H
 
-#include <ocelli/conv2d.h> /* oce_activation */
+#include <ocelli/activation.h>
 #include <ocelli/tensor.h>
 
 #include <stdbool.h>

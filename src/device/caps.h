@@ -14,7 +14,9 @@
  *
  * BYTES may end in K, M or G (of 1024). A cap lowers what the driver says and never raises it. The
  * capped values are what oce_device_info and oce_limits have, so every layer sees the smaller
- * device; and buffers, kernels and launches beyond a cap fail as they would on one.
+ * device; and buffers, kernels and launches beyond a cap fail as they would on one. Only CLBlast
+ * asks the driver itself: it is not used below its least needs (src/ops/gemm_clblast.c), and knows
+ * no caps above them.
  */
 #ifndef OCE_DEVICE_CAPS_H
 #define OCE_DEVICE_CAPS_H

@@ -177,11 +177,28 @@ oce_status oce_device_flush(oce_device *device);
 
 /* ---- GEMM by CLBlast ----------------------------------------------------------------------- */
 
-/* C[m,n] = op(A) op(B), row-major and dense, by CLBlast on the device's queue.
- * Errors: OCE_ERROR_OPENCL, OCE_ERROR_UNSUPPORTED (built without CLBlast). */
-oce_status oce_clblast_gemm(oce_device *device, int64_t m, int64_t n, int64_t k, bool transpose_a,
-                            bool transpose_b, const oce_tensor *a, const oce_tensor *b,
-                            const oce_tensor *c);
+/* Matrices in a buffer, row-major. */
+typedef struct oce_clblast_operand {
+    const oce_buffer *buffer;
+    uint64_t offset; /* elements before the first matrix */
+    int64_t row;     /* elements from row to row, as stored */
+    int64_t matrix;  /* elements from matrix to matrix; unused for one */
+} oce_clblast_operand;
+
+/* C[i] = op(A[i]) op(B[i]), `count` times. op(A) is m x k, op(B) k x n. */
+typedef struct oce_clblast_product {
+    int64_t m, n, k, count; /* k above 0 */
+    bool transpose_a, transpose_b;
+    oce_clblast_operand a, b, c;
+} oce_clblast_product;
+
+/* Builds CLBlast's kernels for products, or for several in a call, and tries them: CLBlast builds
+ * at the first use, which may not come as a surprise in a run. Done once a device; a failure stays.
+ * Errors: OCE_ERROR_BUILD, OCE_ERROR_OPENCL, OCE_ERROR_DEVICE_MEMORY. */
+oce_status oce_clblast_prepare(oce_device *device, bool batched);
+
+/* Enqueues the products. What C holds is not read. Errors: OCE_ERROR_OPENCL and the above. */
+oce_status oce_clblast_gemm(oce_device *device, const oce_clblast_product *product);
 
 /* ---- Checks shared by the operations -------------------------------------------------------- */
 

@@ -3,9 +3,9 @@
  * opened, is a comma list of
  *
  *   allocation=N   the device has no memory for the N-th buffer (from 1) that is made on it
- *   build=FILE     the driver cannot build the kernel file FILE, e.g. conv2d_direct.cl
- *   result=KERNEL  the first element of what a launch of KERNEL writes is wrong; CLBlast's product
- *                  is called CLBlastSgemm
+ *   build=FILE     the driver cannot build the kernel file FILE, e.g. conv2d_direct.cl, or CLBlast
+ *   result=KERNEL  the first element of what a launch of KERNEL writes is wrong; CLBlast's
+ *                  are called CLBlastSgemm and CLBlastSgemmStridedBatched
  *
  * There may be up to four files and four kernels.
  */

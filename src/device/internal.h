@@ -49,6 +49,13 @@ typedef struct oce_notice {
     struct oce_notice *next;
 } oce_notice;
 
+/* What oce_clblast_prepare() found. */
+typedef struct oce_clblast_trial {
+    bool is_done;
+    oce_status status;
+    char message[512];
+} oce_clblast_trial;
+
 struct oce_device {
     oce_device_list *list; /* owns the strings of *entry */
     const oce_device_entry *entry;
@@ -58,7 +65,8 @@ struct oce_device {
     oce_program *programs;
     oce_kernel *kernels;
     oce_profile profile;
-    oce_notice *notices; /* in order */
+    oce_notice *notices;          /* in order */
+    oce_clblast_trial clblast[2]; /* of one product, of several */
     oce_fault fault;
     uint64_t allocations; /* buffers made so far */
     uint64_t allocated;   /* bytes of those that are left */

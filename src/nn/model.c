@@ -141,6 +141,8 @@ oce_status oce_model_allocate(oce_model *model) {
     OCE_REQUIRE(!model->is_allocated, OCE_ERROR_INVALID_ARGUMENT,
                 "model \"%s\" is allocated already", model->graph.network->name);
     const oce_status status = allocate(model);
+    if (status == OCE_ERROR_DEVICE_MEMORY && model->graph.batch == 1)
+        return oce_fail_suffix(status, "with one image at a time there is nothing left to divide");
     if (status == OCE_ERROR_DEVICE_MEMORY)
         return oce_fail_suffix(status, "a smaller batch, or more micro-batches than %lld, would do",
                                (long long)model->options.micro_batches);

@@ -35,6 +35,8 @@ const char *oce_conv2d_family_name(oce_conv2d_family family) {
         return "winograd";
     case OCE_CONV2D_IM2COL:
         return "im2col";
+    case OCE_CONV2D_IMPLICIT_GEMM:
+        return "implicit_gemm";
     case OCE_CONV2D_FAMILIES:
         break;
     }
@@ -101,6 +103,7 @@ static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
         .filters = desc->filters,
         .window = g,
         .activation = desc->activation,
+        .gemm_family = desc->gemm_family,
         .x_dim = {desc->batch, g.input[0], g.input[1], desc->channels},
         .f_dim = {g.size[0], g.size[1], desc->channels, desc->filters},
         .y_dim = {desc->batch, g.output[0], g.output[1], desc->filters},
@@ -128,15 +131,15 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     int count = 0;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd;
-    if (limits->is_cpu)
-        list[count++] = &oce_conv2d_direct;
+    list[count++] = limits->is_cpu ? &oce_conv2d_direct : &oce_conv2d_implicit_gemm;
     list[count++] = &oce_conv2d_naive;
     return count;
 }
 
 static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
     static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct,
-                                                       &oce_conv2d_winograd, &oce_conv2d_im2col};
+                                                       &oce_conv2d_winograd, &oce_conv2d_im2col,
+                                                       &oce_conv2d_implicit_gemm};
     for (int i = 0; i < OCE_COUNT(methods); i++)
         if (methods[i]->family == family)
             return methods[i];

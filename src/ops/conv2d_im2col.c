@@ -144,7 +144,8 @@ static oce_status get_pair(oce_device *device, const char *name, int64_t channel
     return oce_kernel_get(device, file, name, &defines, &pair->aligned);
 }
 
-/* The product of a slab of `pixels`. CLBlast where it is the better one, else what there is. */
+/* The product of a slab of `pixels`: by the family asked for; else CLBlast on GPUs, as own kernels
+ * need no matrix of columns there, or what there is. */
 static oce_status plan_product(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                                int64_t pixels, oce_gemm_plan **plan) {
     const int64_t length = column_length(shape), filters = shape->filters;
@@ -155,7 +156,8 @@ static oce_status plan_product(oce_device *device, const oce_conv2d_shape *shape
         desc = (oce_gemm_desc){.m = pixels, .n = length, .k = filters, .transpose_b = true};
     else
         desc = (oce_gemm_desc){.m = length, .n = filters, .k = pixels, .transpose_a = true};
-    if (!oce_device_limits(device)->is_cpu) {
+    desc.family = shape->gemm_family;
+    if (shape->gemm_family == OCE_GEMM_AUTO && !oce_device_limits(device)->is_cpu) {
         desc.family = OCE_GEMM_CLBLAST;
         const oce_status status = oce_gemm_plan_create(device, &desc, plan);
         if (!oce_status_spares_others(status))

@@ -18,10 +18,11 @@ typedef struct oce_conv2d_shape {
     int64_t batch, channels, filters;
     oce_window_geometry window;
     oce_activation activation;
-    int64_t x_dim[4]; /* {N, H, W, C} */
-    int64_t f_dim[4]; /* {R, S, C, K} */
-    int64_t y_dim[4]; /* {N, OH, OW, K} */
-    oce_halo reach;   /* rows and columns outside the image that some window reads */
+    oce_gemm_family gemm_family; /* asked for, of im2col's products */
+    int64_t x_dim[4];            /* {N, H, W, C} */
+    int64_t f_dim[4];            /* {R, S, C, K} */
+    int64_t y_dim[4];            /* {N, OH, OW, K} */
+    oce_halo reach;              /* rows and columns outside the image that some window reads */
 } oce_conv2d_shape;
 
 /* The tensors of one run, by their place in the formula: x is X or dX, filter F or dF, y Y or dY.
@@ -54,7 +55,7 @@ typedef struct oce_conv2d_method {
 } oce_conv2d_method;
 
 extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
-    oce_conv2d_im2col;
+    oce_conv2d_im2col, oce_conv2d_implicit_gemm;
 
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 

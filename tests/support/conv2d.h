@@ -18,6 +18,11 @@ typedef struct conv2d_placing {
     int64_t before;          /* elements before each tensor in its buffer */
 } conv2d_placing;
 
+/* oce_conv2d_plan_create(), but under a simulator im2col's products are naive: building CLBlast's
+ * kernels would take minutes. */
+oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
+                       oce_conv2d_plan **plan);
+
 /* The result of a pass on `device`: Y, dX or dF, dense; free() it. Buffers start full of NaN, so
  * that what is not written, or was read and should not count, shows; fails the test if elements
  * that are not part of the result were written. placing NULL: no halos, no elements before. */
