@@ -1,7 +1,8 @@
 /*
- * Bias gradient: sums over rows of channels, with the ReLU's gradient on the way if wanted. Sums go
- * in two steps: PARTS partial sums of consecutive rows each, then their sum; the rows of a part are
- * added in order, so that the result's bits depend on the shape only.
+ * Bias gradient on CPUs, and where there is no local memory for bias_grad_group.cl: sums over rows
+ * of channels, with the ReLU's gradient on the way if wanted. Sums go in two steps: PARTS partial
+ * sums of consecutive rows each, then their sum; the rows of a part are added in order, so that the
+ * result's bits depend on the shape only.
  */
 
 /* 1: y is the output of a ReLU, whose gradient comes first. */
@@ -9,8 +10,8 @@
 #define RELU 0
 #endif
 /* 1: the gradient that is summed is stored in dx. */
-#ifndef STORE
-#define STORE 0
+#ifndef STORE_DX
+#define STORE_DX 0
 #endif
 
 /* Channel vectors that an item sums side by side. SIDE * VEC divides the channels. */
@@ -29,7 +30,7 @@ void sum_rows(__global const float *dy, __global const float *y, __global float 
 #if RELU
             g = select((vecf)(0), g, LOADV(y + at + v * VEC) > (vecf)(0));
 #endif
-#if STORE
+#if STORE_DX
             STOREV(g, dx + at + v * VEC);
 #endif
             sums[v] += g;

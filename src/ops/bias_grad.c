@@ -10,8 +10,8 @@ enum { MAX_PARTS = 512, MIN_ROWS = 128 };
 /* Columns that an item sums side by side on a CPU, at most: a cache line or more, and what the
  * registers hold. */
 enum { CPU_SIDE = 64, CPU_REGISTERS = 8 };
-
-static const char file[] = "bias_grad.cl";
+/* Items of a group of bias_grad_group.cl, and vectors of columns that it takes at most. */
+enum { GROUP = 256, GROUP_COLUMNS = 16 };
 
 static int64_t rows_of_part(int64_t rows) {
     const int64_t even = oce_ceil_div(rows, MAX_PARTS);
@@ -33,8 +33,10 @@ typedef struct problem {
     oce_lines lines;
     int y_at, dx_at; /* their places among the lines' operands; 0 if absent */
     int64_t rows, columns, parts;
-    int vector; /* VEC */
-    int side;   /* SIDE: vectors that an item sums side by side */
+    int vector;     /* VEC */
+    bool in_groups; /* a work-group reduces a part: bias_grad_group.cl */
+    int side;       /* without: SIDE, vectors that an item sums side by side */
+    int side_group; /* with: COLUMNS, vectors that a group takes */
 } problem;
 
 static oce_status check(oce_device *device, const oce_tensor *dy, const oce_tensor *y,
@@ -66,6 +68,10 @@ static oce_status check(oce_device *device, const oce_tensor *dy, const oce_tens
         while (p->side < CPU_REGISTERS && p->side * p->vector < CPU_SIDE &&
                p->columns % (2 * p->side * p->vector) == 0)
             p->side *= 2;
+    p->in_groups = oce_reduces_in_groups(device) && p->rows <= UINT32_MAX;
+    p->side_group = 1;
+    while (p->side_group < GROUP_COLUMNS && p->side_group * p->vector < p->columns)
+        p->side_group *= 2;
     return OCE_OK;
 }
 
@@ -75,11 +81,22 @@ static oce_status get_kernels(oce_device *device, const problem *p, bool relu, b
     oce_define(&defines, "VEC", p->vector);
     if (!oce_device_limits(device)->is_cpu && p->vector == 4 && is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
-    oce_define(&defines, "SIDE", p->side);
     oce_define(&defines, "RELU", relu);
-    oce_define(&defines, "STORE", store);
+    oce_define(&defines, "STORE_DX", store);
+    if (p->in_groups) {
+        oce_define(&defines, "COLUMNS", p->side_group);
+        oce_define(&defines, "DENSE", p->lines.outer <= 1 && p->lines.inner <= 1);
+    } else {
+        oce_define(&defines, "SIDE", p->side);
+    }
+    const char *file = p->in_groups ? "bias_grad_group.cl" : "bias_grad.cl";
     OCE_TRY(oce_kernel_get(device, file, "bias_grad", &defines, partial));
     return oce_kernel_get(device, file, "bias_grad_total", &defines, total);
+}
+
+/* An argument that the kernel with groups takes in 32 bits. */
+static oce_arg size_arg(const problem *p, int64_t value) {
+    return p->in_groups ? oce_arg_int(value) : oce_arg_long(value);
 }
 
 oce_status oce_relu_bias_grad(oce_device *device, const oce_tensor *dy, const oce_tensor *y,
@@ -99,19 +116,21 @@ oce_status oce_relu_bias_grad(oce_device *device, const oce_tensor *dy, const oc
                             OCE_LINES_ARGS(y, &p.lines, p.y_at),
                             OCE_LINES_ARGS(store ? dx : NULL, &p.lines, p.dx_at),
                             sums,
-                            oce_arg_long(p.lines.length / p.columns),
-                            oce_arg_long(p.lines.inner),
-                            oce_arg_long(p.rows),
-                            oce_arg_long(rows_of_part(p.rows)),
+                            size_arg(&p, p.lines.length / p.columns),
+                            size_arg(&p, p.lines.inner),
+                            size_arg(&p, p.rows),
+                            size_arg(&p, rows_of_part(p.rows)),
                             oce_arg_int(p.parts),
                             oce_arg_int(p.columns)};
-    const int64_t items = p.parts * (p.columns / (p.side * p.vector));
+    const int64_t vectors = p.columns / p.vector;
+    const int64_t blocks = oce_ceil_div(vectors, p.side_group);
+    const int64_t items = p.parts * (p.in_groups ? blocks * GROUP : vectors / p.side);
     OCE_TRY(oce_launch(partial, oce_range_items(items), args, OCE_COUNT(args)));
     if (p.parts == 1)
         return OCE_OK;
     const oce_arg total_args[] = {oce_arg_part(workspace, 0), oce_arg_tensor(db),
                                   oce_arg_int(p.parts), oce_arg_int(p.columns)};
-    return oce_launch(total, oce_range_items(p.columns / p.vector), total_args,
+    return oce_launch(total, oce_range_items(p.in_groups ? blocks * GROUP : vectors), total_args,
                       OCE_COUNT(total_args));
 }
 

@@ -12,7 +12,6 @@ LOCAL, ARGUMENTS = 0xFE, 0xFD  # surfaces of local memory and of a thread's argu
 SURFACE = re.compile(r"(?:untyped surface|untyped|surface) (read|write) with (\w+)")
 SCATTER = re.compile(r"(byte|dword|qword)[a-z ]* (?:gathering|scattering|gather|scatter)\w* ?(read|write)?")
 BLOCK = re.compile(r"oword (?:aligned |unaligned )?block (read|write)")
-CHANNELS = {"x": 32, "xy": 64, "xyz": 96, "xyzw": 128}
 LSC = re.compile(r"(load|store)\w*\.(ugm|slm|tgm)\.d(\d+)(?:u32)?(?:x(\d+)(t)?)?")
 
 
@@ -102,7 +101,7 @@ def read_access(mnemonic, rest):
     space = "local" if surface_index == LOCAL else "global"
     surface, scatter, block = SURFACE.search(rest), SCATTER.search(rest), BLOCK.search(rest)
     if surface:
-        return (space, "load" if surface.group(1) == "read" else "store", CHANNELS[surface.group(2)])
+        return (space, "load" if surface.group(1) == "read" else "store", 32 * len(surface.group(2)))
     if block:
         return (space, "load" if block.group(1) == "read" else "store", 128)
     if scatter:
