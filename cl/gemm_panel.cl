@@ -77,6 +77,35 @@ typedef struct epilogue {
     int relu;
 } epilogue;
 
+/* ---- Fetching ahead ------------------------------------------------------------------------- */
+
+/* Asks for the cache line at p, for the second-level cache, where the compiler makes code for the
+ * CPU itself; OpenCL's prefetch() does nothing in PoCL. */
+#define FETCH(p)
+#if defined(__has_builtin) && !defined(__SPIR__) && !defined(__SPIRV__)
+#if __has_builtin(__builtin_prefetch)
+#undef FETCH
+#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#endif
+#endif
+
+/* The part of op(B) that the next panel holds. */
+typedef struct next_panel {
+    __global const float *b;
+    long b_row;              /* floats between rows of B */
+} next_panel;
+
+/* Asks for the k-th part of it, one line for each 16 columns; depth parts are the whole of it. */
+static void fetch_next(const next_panel *next, int k) {
+#if GEMM_TRANSPOSE_B
+    UNROLL for (int j = 0; j < NR / 16; j++)
+        FETCH(next->b + (k % 16 * (NR / 16) + j) * next->b_row + k / 16 * 16);
+#else
+    UNROLL for (int j = 0; j < NR / 16; j++)
+        FETCH(next->b + k * next->b_row + j * 16);
+#endif
+}
+
 /* ---- Register tiles ------------------------------------------------------------------------ */
 
 /* The sums of a tile. */
@@ -104,6 +133,19 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
         floatv row[GEMM_NV];
         UNROLL for (int j = 0; j < GEMM_NV; j++)
             row[j] = panel[k * GEMM_NV + j];
+        multiply(sum, a + (long)k * A_STEP, a_row, row);
+    }
+}
+
+/* The same; asks for the next panel on the way. */
+static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
+                                    __local const floatv *panel, int depth,
+                                    const next_panel *next) {
+    for (int k = 0; k < depth; k++) {
+        floatv row[GEMM_NV];
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            row[j] = panel[k * GEMM_NV + j];
+        fetch_next(next, k);
         multiply(sum, a + (long)k * A_STEP, a_row, row);
     }
 }
@@ -259,6 +301,17 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #if GEMM_TRANSPOSE_B
             transpose_panel(AT(b) + (long)column * k + at_k, k, n - 1 - column, panel, depth);
 #endif
+            /* The second row of tiles, if there is one, asks for the next panel: of the next columns,
+             * or of the first in the next K block. */
+            const int is_last_column = column + NR >= column_end;
+            const int next_column = is_last_column ? column_begin : column + NR;
+            const int next_k = is_last_column ? at_k + k_block : at_k;
+            const int fetching_row = next_k < k_end ? row_begin + GEMM_MR : -1;
+#if GEMM_TRANSPOSE_B
+            const next_panel next = {AT(b) + (long)next_column * k + next_k, k};
+#else
+            const next_panel next = {AT(b) + (long)next_k * n + next_column, n};
+#endif
             for (int row = row_begin; row < row_end; row += GEMM_MR) {
 #if GEMM_TRANSPOSE_A
                 const int top = row;
@@ -277,6 +330,9 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                                      depth);
                 else
 #endif
+                if (row == fetching_row)
+                    multiply_panel_fetching(sum, left, a_row, panel, depth, &next);
+                else
                     multiply_panel(sum, left, a_row, panel, depth);
                 __global float *to = AT(c) + ((long)split * m + top) * n + column;
                 const int first = row - top, last = min(row_end - top, GEMM_MR);
