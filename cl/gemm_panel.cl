@@ -79,14 +79,12 @@ typedef struct epilogue {
 
 /* ---- Fetching ahead ------------------------------------------------------------------------- */
 
-/* Asks for the cache line at p, for the second-level cache, where the compiler makes code for the
- * CPU itself; OpenCL's prefetch() does nothing in PoCL. */
-#define FETCH(p)
-#if defined(__has_builtin) && !defined(__SPIR__) && !defined(__SPIRV__)
-#if __has_builtin(__builtin_prefetch)
-#undef FETCH
+/* Asks for the cache line at p, for the second-level cache, where that comes of it (common.cl.h:
+ * SPIR-V translators end the process over clang's builtin). */
+#if CAN_PREFETCH
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
-#endif
+#else
+#define FETCH(p)
 #endif
 
 /* The part of op(B) that the next panel holds. */
