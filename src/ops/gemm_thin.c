@@ -10,7 +10,7 @@ enum {
     FEW = 4,                /* rows, or columns, of gemm_thin_scale */
     FEW_DOTS = 24,          /* for which gemm_thin_dot is faster than the panel family */
     LEAST_DEPTH = 64,       /* of dot products: below it adding the lanes takes most of the time */
-    STRETCH = 2048,         /* THIN_STRETCH */
+    STRETCH_FLOATS = 4096,  /* of all rows of gemm_thin_scale's block: a part of the first cache */
     GROUP_FLOATS = 1 << 16, /* of the matrices: what is worth a group */
     GROUPS = 48,            /* wanted, of those that are worth it */
     LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
@@ -48,7 +48,7 @@ static int64_t at_least(int64_t value, int64_t limit) {
 static bool serves(const oce_gemm_desc *d, const oce_limits *limits, char *reason,
                    size_t reason_bytes) {
     const thin t = thin_of(d);
-    const size_t local = FEW * STRETCH * sizeof(float);
+    const size_t local = STRETCH_FLOATS * sizeof(float);
     if (!limits->is_cpu)
         snprintf(reason, reason_bytes, "the device is not a CPU");
     else if (t.n > largest_extent || t.k > largest_extent)
@@ -70,6 +70,11 @@ bool oce_gemm_is_thin(const oce_gemm_desc *d) {
     if (!t.is_dot)
         return t.m <= FEW;
     return t.is_straight && t.k >= LEAST_DEPTH * (t.m > FEW ? 4 : 1) && t.m <= FEW_DOTS;
+}
+
+/* THIN_STRETCH: columns of a block, at most. */
+static int64_t stretch_of(const oce_gemm_blocks *b) {
+    return STRETCH_FLOATS / at_least(b->tile_rows, 2);
 }
 
 static int64_t round_up(int64_t value, int64_t multiple) {
@@ -97,7 +102,7 @@ static void divide_dot(const thin *t, int width, oce_gemm_blocks *b) {
 
 static void divide_scale(const thin *t, int width, oce_gemm_blocks *b) {
     const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_SCALE), 1);
-    int64_t blocks = oce_ceil_div(t->n, STRETCH);
+    int64_t blocks = oce_ceil_div(t->n, stretch_of(b));
     b->splits = (int)at_least(at_most(oce_ceil_div(goal, blocks), t->k / 64), least);
     blocks = at_least(at_most(oce_ceil_div(goal, b->splits), t->n / 64), blocks);
     b->columns = round_up(oce_ceil_div(t->n, blocks), 16);
@@ -123,6 +128,7 @@ static oce_status prepare(oce_gemm_plan *plan) {
         oce_define(&defines, "THIN_VECTORS", 8 / at_most(b->tile_rows * b->tile_vectors, 8));
     } else {
         divide_scale(&t, width, b);
+        oce_define(&defines, "THIN_STRETCH", stretch_of(b));
     }
     const int64_t extents[] = {b->splits, t.m, t.n, (int64_t)sizeof(float)};
     OCE_REQUIRE(b->splits == 1 || oce_size_product(extents, 4, &plan->workspace),
