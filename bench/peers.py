@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Compares Ocelli with TensorFlow, PyTorch, onnxruntime and OpenBLAS, side by side.
+"""Compares Ocelli with TensorFlow, PyTorch, onnxruntime and OpenBLAS, side by side; on Linux.
 
-Every program runs in a process of its own and waits while another one works; they take turns, and what counts is the median over the rounds. Each works with as many threads as the device
-has compute units, and gets its inputs in host memory, as a user would feed it.
+Every program runs in a process of its own and waits while another one works; they take turns, and
+what counts is the median over the rounds. Each works with as many threads as the device has compute
+units, and gets its inputs in host memory, as a user would feed it.
 
 The machine should do nothing else. Where it must, a program's threads may end up on one processor
 for a while; POCL_AFFINITY=1 in the environment keeps PoCL's apart.
@@ -30,10 +31,12 @@ class Run:
         self.log = open(os.path.join(self.build, "peers.log"), "w", encoding="utf-8")
         self.device = [arguments.device, arguments.conv, arguments.gemm]
         self.passes = arguments.passes.split()
+        self.match = arguments.match
         self.workers = {}
         self.about = {}
         self.families = {}  # what Ocelli said it set up last
-        self.threads = self.start("ocelli").request(do="about")["units"]
+        self.start("ocelli")
+        self.threads = min(self.about["ocelli"]["units"], os.cpu_count())
 
     def fresh(self, name):
         """A new process of one of the programs."""
@@ -46,7 +49,8 @@ class Run:
         # OpenMP's threads wait for each other in a loop: two on one processor lose whole slices
         environment.update(OMP_PROC_BIND="spread", OMP_PLACES="threads")
         script = os.path.join(HERE, "peer_%s.py" % name)
-        return Worker(name, [sys.executable, "-B", script, str(self.threads)], environment, self.log)
+        command = [sys.executable, "-B", script, str(self.threads)]
+        return Worker(name, command, environment, self.log)
 
     def start(self, name):
         """The long-lived process of a program."""
@@ -92,6 +96,7 @@ def parse():
     parser.add_argument("--conv", default="auto", help="Ocelli's convolution family")
     parser.add_argument("--gemm", default="auto", help="Ocelli's GEMM family")
     parser.add_argument("--passes", default="fwd dgrad wgrad", help="of the convolutions")
+    parser.add_argument("--match", default="", help="only shapes of the sweeps with this text")
     parser.add_argument("--out", help="write the tables, as Markdown, to this file")
     parser.add_argument("--command", default="make bench-peers", help="named in the tables")
     arguments = parser.parse_args()

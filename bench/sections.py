@@ -15,7 +15,10 @@ def titles(first, goals):
 
 
 def train(run):
-    goals = {"cifar10": {"tensorflow": 2.0, "torch": 3.0}, "mnist": {"tensorflow": 1.8, "torch": 2.8}}
+    goals = {
+        "cifar10": {"tensorflow": 2.0, "torch": 3.0},
+        "mnist": {"tensorflow": 1.8, "torch": 2.8},
+    }
     rows = []
     for network, goal in goals.items():
         able, _ = run.set_up(

@@ -82,9 +82,9 @@ def calibrate(worker):
 
 
 def interleave(workers, rounds, least):
-    """Times what the workers have set up in turns, A B A B: {name: [seconds of one run]}, one value a
-    round, each over at least `least` seconds and after a warm-up, as the others' work has emptied its
-    caches and its threads are asleep."""
+    """Times what the workers have set up in turns, A B A B: {name: [seconds of one run]}, one value
+    a round, each over at least `least` seconds and after a warm-up, as the others' work has emptied
+    its caches and its threads are asleep."""
     runs, warm, samples = {}, {}, {worker.name: [] for worker in workers}
     for worker in workers:
         once = calibrate(worker)
