@@ -15,7 +15,7 @@ static cl_int test_failure(oce_device *device, size_t bytes) {
                : CL_SUCCESS;
 }
 
-oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **result) {
+static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_buffer **result) {
     *result = NULL;
     const oce_limits *limits = &device->limits;
     size_t padded = 0;
@@ -26,7 +26,7 @@ oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **resu
                 padded, device->entry->info.name, limits->max_allocation);
     oce_buffer *buffer = calloc(1, sizeof *buffer);
     OCE_REQUIRE(buffer != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a buffer");
-    cl_int code = test_failure(device, padded);
+    cl_int code = is_counted ? test_failure(device, padded) : CL_SUCCESS;
     buffer->device = device;
     buffer->bytes = bytes;
     if (code == CL_SUCCESS)
@@ -40,6 +40,14 @@ oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **resu
     device->allocated += padded;
     *result = buffer;
     return OCE_OK;
+}
+
+oce_status oce_buffer_create(oce_device *device, size_t bytes, oce_buffer **result) {
+    return create(device, bytes, true, result);
+}
+
+oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result) {
+    return create(device, bytes, false, result);
 }
 
 void oce_buffer_destroy(oce_buffer *buffer) {

@@ -106,7 +106,7 @@ static oce_status trial(oce_device *device, int count) {
                 "building CLBlast's kernels on \"%s\": CL_BUILD_PROGRAM_FAILURE (-11)",
                 device->entry->info.name);
     oce_buffer *buffer = NULL;
-    OCE_TRY(oce_buffer_create(device, TRIAL_FLOATS * sizeof(float), &buffer));
+    OCE_TRY(oce_buffer_create_small(device, TRIAL_FLOATS * sizeof(float), &buffer));
     const oce_status status = try_routine(device, count, buffer);
     oce_buffer_destroy(buffer);
     return status;

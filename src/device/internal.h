@@ -78,6 +78,9 @@ struct oce_buffer {
     size_t bytes; /* without the slack */
 };
 
+/* A few bytes for this layer's own use, which faults do not count. */
+oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result);
+
 /* Builds, or takes from the caches, the program `file` with `options`. */
 oce_status oce_program_get(oce_device *device, const char *file, const char *options,
                            const oce_program **program);
