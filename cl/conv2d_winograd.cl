@@ -35,6 +35,22 @@
 #define TILE_VECTORS 2
 #endif
 
+/* Floats of local memory that a group takes for its scratch memory; 0: it has a part of a buffer.
+ * Local memory of a CPU's thread is the same for all its groups, and so stays in its cache. */
+#ifndef SCRATCH_FLOATS
+#define SCRATCH_FLOATS 0
+#endif
+#if SCRATCH_FLOATS
+#define SCRATCH __local
+#define TAKE_SCRATCH(name, group)                                                                  \
+    __local float scratch_memory[SCRATCH_FLOATS] __attribute__((aligned(64)));                     \
+    __local float *name = scratch_memory
+#else
+#define SCRATCH __global
+#define TAKE_SCRATCH(name, group) __global float *name = AT(scratch) + (group) * scratch_group
+#endif
+#define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
+
 #define WINDOW (ALPHA - TILE + 1)
 #define POSITIONS (ALPHA * ALPHA)
 #define PAIRS ((ALPHA - 2) / 2)
@@ -130,22 +146,20 @@ static inline float scale(const int i) {
     return i == ALPHA - 1 ? 1 : scales[(i + 1) / 2];
 }
 
-/* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count. */
-static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS], __global const float *a,
-                            const int a_row, const int a_step, __global const float *b,
-                            const int b_step, const int count) {
-    for (int t = 0; t < count; t++) {
-        floatv shared[TILE_VECTORS];
-        UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] = vloadv(v, b);
-        UNROLL for (int m = 0; m < TILE_ROWS; m++) {
-            const floatv factor = (floatv)(a[m * a_row]);
-            UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
-                FMA(factor, shared[v], sums[m][v]);
-        }
-        a += a_step;
-        b += b_step;
+/* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count; moves the
+ * pointers a and b, of any address space. */
+#define MULTIPLY(sums, a, a_row, a_step, b, b_step, count)                                         \
+    for (int t_ = 0; t_ < (count); t_++) {                                                         \
+        floatv shared[TILE_VECTORS];                                                               \
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] = vloadv(v, b);                    \
+        UNROLL for (int m = 0; m < TILE_ROWS; m++) {                                               \
+            const floatv factor = (floatv)((a)[m * (a_row)]);                                      \
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =                             \
+                FMA(factor, shared[v], sums[m][v]);                                                \
+        }                                                                                          \
+        a += (a_step);                                                                             \
+        b += (b_step);                                                                             \
     }
-}
 
 /* Where a tile is: its image, and its row and column of tiles. */
 typedef struct place {
@@ -177,7 +191,7 @@ static inline void fetch(__global const float *image, const long down, const lon
  * outside the image is 0. Position p goes to out[p * out_position]. */
 static inline void load_inputs(__global const float *image, const long down, const long right,
                                const int rows, const int columns, const int row, const int column,
-                               __global float *out, const int out_position) {
+                               SCRATCH float *out, const int out_position) {
     floatv partway[POSITIONS]; /* B^T X */
     for (int j = 0; j < ALPHA; j++) {
         floatv x[ALPHA], transformed[ALPHA];
@@ -192,14 +206,14 @@ static inline void load_inputs(__global const float *image, const long down, con
         floatv transformed[ALPHA];
         transform_input(partway + i * ALPHA, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
-            STORE(transformed[j], out + (i * ALPHA + j) * out_position);
+            KEEP(transformed[j], out + (i * ALPHA + j) * out_position);
     }
 }
 
 /* The same for A dY A^T of a tile of TILE x TILE outputs. */
 static inline void load_outputs(__global const float *image, const long down, const long right,
                                 const int rows, const int columns, const int row, const int column,
-                                __global float *out, const int out_position) {
+                                SCRATCH float *out, const int out_position) {
     floatv partway[ALPHA * TILE]; /* A dY */
     for (int j = 0; j < TILE; j++) {
         floatv y[TILE], transformed[ALPHA];
@@ -214,13 +228,13 @@ static inline void load_outputs(__global const float *image, const long down, co
         floatv transformed[ALPHA];
         evaluate(partway + i * TILE, TILE, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
-            STORE(transformed[j], out + (i * ALPHA + j) * out_position);
+            KEEP(transformed[j], out + (i * ALPHA + j) * out_position);
     }
 }
 
 /* act(A^T M A + bias) of VW channels of a tile, whose position p is at in[p * in_position], stored
  * to (row, column) on of an image as far as it is inside. */
-static inline void store_outputs(__global const float *in, const int in_position,
+static inline void store_outputs(SCRATCH const float *in, const int in_position,
                                  const floatv bias, const int relu, __global float *image,
                                  const long down, const long right, const int rows,
                                  const int columns, const int row, const int column) {
@@ -290,8 +304,8 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                              const int chunk_tiles, const int blocks, const int relu) {
     const int in_position = chunk_tiles * channels + 16;
     const int product_position = chunk_tiles * TILE_WIDTH + 16;
-    __global float *in = AT(scratch) + get_group_id(0) * scratch_group;
-    __global float *product = in + POSITIONS * in_position;
+    TAKE_SCRATCH(in, get_group_id(0));
+    SCRATCH float *product = in + POSITIONS * in_position;
     const long step = get_num_groups(0) * (long)chunk_tiles;
     for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
         const int count = (int)min((long)chunk_tiles, tiles - first);
@@ -316,12 +330,13 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                     floatv sums[TILE_ROWS][TILE_VECTORS];
                     UNROLL for (int m = 0; m < TILE_ROWS; m++)
                         UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
-                    multiply(sums, in + p * in_position + t * channels, channels, 1,
-                             panel + (long)p * channels * TILE_WIDTH, TILE_WIDTH, channels);
-                    __global float *to = product + p * product_position + t * TILE_WIDTH;
+                    SCRATCH const float *a = in + p * in_position + t * channels;
+                    __global const float *b = panel + (long)p * channels * TILE_WIDTH;
+                    MULTIPLY(sums, a, channels, 1, b, TILE_WIDTH, channels);
+                    SCRATCH float *to = product + p * product_position + t * TILE_WIDTH;
                     UNROLL for (int m = 0; m < TILE_ROWS; m++)
                         UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                            STORE(sums[m][v], to + m * TILE_WIDTH + v * VW);
+                            KEEP(sums[m][v], to + m * TILE_WIDTH + v * VW);
                 }
             }
             for (int t = 0; t < count; t++) {
@@ -358,8 +373,8 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
     const long group = ((long)split * get_num_groups(0) + block) * get_num_groups(1) + part;
     const int in_position = chunk_tiles * part_channels + 16;
     const int out_position = chunk_tiles * TILE_WIDTH + 16;
-    __global float *in = AT(scratch) + group * scratch_group;
-    __global float *out = in + POSITIONS * in_position;
+    TAKE_SCRATCH(in, group);
+    SCRATCH float *out = in + POSITIONS * in_position;
     __global const float *x_part = AT(x) + part * part_channels;
     __global const float *dy_block = AT(dy) + block * TILE_WIDTH;
     __global float *sums_of_group = AT(partials) + group * POSITIONS * part_channels * TILE_WIDTH;
@@ -392,8 +407,8 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                 floatv sums[TILE_ROWS][TILE_VECTORS];
                 UNROLL for (int m = 0; m < TILE_ROWS; m++)
                     UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
-                multiply(sums, in + p * in_position + c, 1, part_channels, out + p * out_position,
-                         TILE_WIDTH, count);
+                SCRATCH const float *a = in + p * in_position + c, *b = out + p * out_position;
+                MULTIPLY(sums, a, 1, part_channels, b, TILE_WIDTH, count);
                 __global float *to =
                     sums_of_group + ((long)p * part_channels + c) * TILE_WIDTH;
                 UNROLL for (int m = 0; m < TILE_ROWS; m++) {

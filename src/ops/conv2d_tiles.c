@@ -86,19 +86,23 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     return OCE_OK;
 }
 
-oce_status oce_conv2d_blocks_get(oce_device *device, const char *source, const char *kernel,
-                                 oce_defines *defines, int64_t channels, oce_conv2d_tiles *tiles) {
+oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels) {
     const int vector = oce_device_limits(device)->vector_width;
     const int64_t all = channels / vector;
     int vectors = most_vectors(vector);
     while (all % vectors != 0)
         vectors--;
-    *tiles =
-        (oce_conv2d_tiles){.vector = vector, .channels = channels, .padded = channels, .count = 1};
-    tiles->parts[0] = (oce_conv2d_part){.blocks = all / vectors,
-                                        .vectors = vectors,
-                                        .lanes = vector,
-                                        .rows = tile_rows(vector, vectors, INT32_MAX)};
+    oce_conv2d_tiles tiles = {
+        .vector = vector, .channels = channels, .padded = channels, .count = 1};
+    tiles.parts[0] = (oce_conv2d_part){.blocks = all / vectors,
+                                       .vectors = vectors,
+                                       .lanes = vector,
+                                       .rows = tile_rows(vector, vectors, INT32_MAX)};
+    return tiles;
+}
+
+oce_status oce_conv2d_blocks_get(oce_device *device, const char *source, const char *kernel,
+                                 oce_defines *defines, oce_conv2d_tiles *tiles) {
     return get_part(device, source, kernel, defines, &tiles->parts[0]);
 }
 

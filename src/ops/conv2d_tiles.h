@@ -28,10 +28,13 @@ typedef struct oce_conv2d_tiles {
 oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
                                 int64_t channels, oce_conv2d_tiles *tiles);
 
-/* The same in blocks of one width, for `channels` that are a multiple of the vector width, and with
- * `kernel` of `file` built for `defines` and the tile, which is added to them. */
+/* The same in blocks of one width, for `channels` that are a multiple of the vector width. */
+oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels);
+
+/* Builds `kernel` of `file` for such blocks, with `defines` and the tile, which is added to them.
+ */
 oce_status oce_conv2d_blocks_get(oce_device *device, const char *file, const char *kernel,
-                                 oce_defines *defines, int64_t channels, oce_conv2d_tiles *tiles);
+                                 oce_defines *defines, oce_conv2d_tiles *tiles);
 
 /* Which rows and columns of a window's taps form a filter: `count` from `first` on, `step` apart.
  */

@@ -9,11 +9,13 @@
 
 enum {
     GAP = 16, /* floats between positions in scratch memory, as the kernels have it */
-    SCRATCH_FLOATS = 160 << 10, /* of a group, about: a large part of an L2 cache */
+    SCRATCH_FLOATS = 208 << 10, /* of a group, at most: a large part of an L2 cache */
+    LOCAL_TILES = 12,    /* that local memory must have room for: fewer read the filter too often */
+    STREAM_TILES = 4,    /* reading the filter takes as long as computing so many tiles */
     LEAST_TILES = 16,    /* to be worth the transforms of the filter */
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
-    GRADIENT_TILES = 32, /* of a chunk of the filter gradient; part of the result */
+    GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
     PART_CHANNELS = 64   /* input channels of a group of the filter gradient, at most */
 };
 
@@ -31,8 +33,9 @@ typedef struct winograd_state {
     int64_t before[2];           /* padding; may be negative */
     int64_t grid[2], tiles;      /* tiles of an image, of all images */
     int64_t chunk;               /* tiles that a group takes through all steps at a time */
-    int64_t groups;              /* with scratch memory of their own */
-    int64_t splits, parts;       /* filter gradient: of the tiles, of the input channels */
+    int64_t groups;
+    int64_t local_floats;  /* of a group's scratch memory; 0: each has a part of a buffer */
+    int64_t splits, parts; /* filter gradient: of the tiles, of the input channels */
 } winograd_state;
 
 /* Where a run's parts of the workspace start, in floats. */
@@ -140,32 +143,76 @@ static int64_t split_count(const winograd_state *state) {
     return splits;
 }
 
+/* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
+static int64_t scratch_floats(const winograd_state *state, int64_t chunk) {
+    const int64_t channels =
+        state->pass == OCE_PASS_FILTER_GRAD ? state->channels / state->parts : state->channels;
+    const int64_t position = chunk * (channels + block_width(state)) + 2 * GAP;
+    return (int64_t)oce_size_round_up((size_t)(state->alpha * state->alpha * position), GAP);
+}
+
+/* The chunk, whole register tiles that fit `floats` of scratch memory, with which the units are
+ * done soonest. */
+static int64_t best_chunk(const winograd_state *state, int64_t floats, int units) {
+    const int64_t rows = state->blocks.parts[0].rows;
+    int64_t best = rows, least = INT64_MAX;
+    for (int64_t chunk = rows; chunk == rows || scratch_floats(state, chunk) <= floats;
+         chunk += rows) {
+        const int64_t rounds = oce_ceil_div(oce_ceil_div(state->tiles, chunk), units);
+        const int64_t time = rounds * (chunk + STREAM_TILES);
+        if (time <= least) {
+            least = time;
+            best = chunk;
+        }
+        if (chunk >= state->tiles)
+            break;
+    }
+    return best;
+}
+
+/* Local memory that a group may take, in floats; the same for all plans of a device, as it is
+ * compiled in. */
+static int64_t local_floats(const oce_limits *limits) {
+    const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
+    return most < SCRATCH_FLOATS ? (int64_t)(most / GAP * GAP) : SCRATCH_FLOATS;
+}
+
+static void set_parts(winograd_state *state) {
+    const int64_t vectors = state->channels / state->blocks.vector;
+    state->parts = vectors / divisor_up_to(vectors, PART_CHANNELS / state->blocks.vector);
+}
+
 static void set_chunks(const oce_limits *limits, winograd_state *state) {
-    const int64_t rows = state->blocks.parts[0].rows, width = block_width(state);
-    const int64_t positions = state->alpha * state->alpha;
+    const int units = limits->compute_units;
     if (state->pass == OCE_PASS_FILTER_GRAD) {
-        const int64_t vectors = state->channels / state->blocks.vector;
-        state->parts = vectors / divisor_up_to(vectors, PART_CHANNELS / state->blocks.vector);
         state->chunk = GRADIENT_TILES;
         state->splits = split_count(state);
         state->groups = state->splits * state->parts * state->blocks.parts[0].blocks;
         return;
     }
-    const int64_t fit = SCRATCH_FLOATS / (positions * (state->channels + width));
-    const int64_t fair = oce_ceil_div(state->tiles, 2 * limits->compute_units);
-    state->chunk = oce_ceil_div(max64(min64(fit, fair), 1), rows) * rows;
-    state->groups =
-        min64(oce_ceil_div(state->tiles, state->chunk), max64(limits->compute_units, 8));
+    const int64_t local = state->local_floats;
+    state->chunk = best_chunk(state, local > 0 ? local : SCRATCH_FLOATS, units);
+    state->groups = oce_ceil_div(state->tiles, state->chunk);
+    if (local == 0)
+        state->groups = min64(state->groups, max64(units, 8));
 }
 
 static oce_status get_kernels(oce_device *device, winograd_state *state) {
     const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    const char *name = is_filter ? "winograd_filter_grad" : "winograd_forward";
     oce_defines defines = {0};
     oce_define(&defines, "ALPHA", state->alpha);
     oce_define(&defines, "TILE", state->tile);
-    OCE_TRY(oce_conv2d_blocks_get(device, file,
-                                  is_filter ? "winograd_filter_grad" : "winograd_forward", &defines,
-                                  state->filters, &state->blocks));
+    state->blocks = oce_conv2d_blocks_of(device, state->filters);
+    set_parts(state);
+    const int64_t local = local_floats(oce_device_limits(device));
+    if (scratch_floats(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local)
+        state->local_floats = local;
+    oce_defines main = defines;
+    if (state->local_floats > 0)
+        oce_define(&main, "SCRATCH_FLOATS", state->local_floats);
+    OCE_TRY(oce_conv2d_blocks_get(device, file, name, &main, &state->blocks));
+    oce_define(&defines, "TILE_VECTORS", state->blocks.parts[0].vectors);
     if (is_filter)
         return oce_kernel_get(device, file, "winograd_filter_sum", &defines, &state->sum);
     return oce_kernel_get(device, file, "winograd_filter", &defines, &state->filter);
@@ -188,14 +235,6 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
 
 /* ---- Workspace ----------------------------------------------------------------------------- */
 
-/* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
-static int64_t scratch_group(const winograd_state *state) {
-    const int64_t channels =
-        state->pass == OCE_PASS_FILTER_GRAD ? state->channels / state->parts : state->channels;
-    const int64_t position = state->chunk * (channels + block_width(state)) + 2 * GAP;
-    return (int64_t)oce_size_round_up((size_t)(state->alpha * state->alpha * position), GAP);
-}
-
 static size_t take_product(oce_conv2d_space *space, const int64_t *extents, int count) {
     size_t floats = 0;
     if (!oce_size_product(extents, count, &floats))
@@ -215,8 +254,10 @@ static winograd_space place(const winograd_state *state) {
     const int64_t transformed[] = {state->pass == OCE_PASS_FILTER_GRAD ? state->splits : 1,
                                    state->alpha, state->alpha, state->channels, state->filters};
     at.filter = take_product(&at.space, transformed, 5);
-    const int64_t scratch[] = {state->groups, scratch_group(state)};
-    at.scratch = take_product(&at.space, scratch, 2);
+    if (state->local_floats == 0) {
+        const int64_t scratch[] = {state->groups, scratch_floats(state, state->chunk)};
+        at.scratch = take_product(&at.space, scratch, 2);
+    }
     return at;
 }
 
@@ -256,6 +297,11 @@ static oce_status transform_filter(const winograd_state *state, const oce_tensor
                       OCE_COUNT(args));
 }
 
+/* The kernels' parameters of a part of a buffer for each group. */
+#define SCRATCH(state, workspace, at)                                                              \
+    (state)->local_floats > 0 ? oce_arg_tensor(NULL) : oce_arg_part(workspace, (at).scratch),      \
+        oce_arg_long(scratch_floats(state, (state)->chunk))
+
 #define STRIDES(tensor)                                                                            \
     oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
         oce_arg_long((tensor)->stride[2])
@@ -272,8 +318,7 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
                             STRIDES(to),
-                            oce_arg_part(workspace, at.scratch),
-                            oce_arg_long(scratch_group(state)),
+                            SCRATCH(state, workspace, at),
                             oce_arg_int(state->input[0]),
                             oce_arg_int(state->input[1]),
                             oce_arg_int(state->before[0]),
@@ -301,8 +346,7 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
                             oce_arg_tensor(o->y),
                             STRIDES(o->y),
                             oce_arg_part(workspace, at.filter),
-                            oce_arg_part(workspace, at.scratch),
-                            oce_arg_long(scratch_group(state)),
+                            SCRATCH(state, workspace, at),
                             oce_arg_int(state->input[0]),
                             oce_arg_int(state->input[1]),
                             oce_arg_int(state->before[0]),
