@@ -164,10 +164,23 @@ Test(cli_devices, verbose_says_more) {
     need_device();
     command_result result = command_ocelli(drivers(NULL, NULL), "devices", "--verbose");
     cr_expect(result.code == 0);
-    static const char *const texts[] = {"\n  vendor ", "\n  clock ", "\n  native vector ",
-                                        "\n  largest group ", "\n  platform vendor "};
+    static const char *const texts[] = {
+        "\n  vendor ",          "\n  clock ",   "\n  native vector ",     "\n  largest group ",
+        "\n  platform vendor ", "\n  kernels ", "\n  fused multiply-add "};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         cr_expect(strstr(result.out, texts[i]) != NULL, "%s is not in\n%s", texts[i], result.out);
+    command_free(&result);
+}
+
+Test(cli_devices, verbose_says_which_kernels_run) {
+    need_device();
+    static const char *const gpu[] = {"OCELLI_DEVICE_CLASS=gpu", NULL};
+    static const char *const narrow[] = {"OCELLI_DEVICE_CLASS=cpu", "OCELLI_VECTOR_WIDTH=4", NULL};
+    command_result result = command_ocelli(gpu, "devices", "--verbose");
+    cr_expect(strstr(result.out, "for GPUs\n") != NULL, "%s", result.out);
+    command_free(&result);
+    result = command_ocelli(narrow, "devices", "--verbose");
+    cr_expect(strstr(result.out, "for CPUs, vectors of 4 floats\n") != NULL, "%s", result.out);
     command_free(&result);
 }
 

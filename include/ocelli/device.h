@@ -60,6 +60,9 @@ typedef struct oce_device_info {
     bool has_fast_fma;            /**< fma() is one instruction */
     bool has_images;              /**< image support, which Ocelli does without */
     const char *extensions;       /**< names, with blanks between them */
+    bool cpu_kernels;             /**< gets the kernels for CPUs: one work-item a group, explicit
+                                       vectors; else those for GPUs */
+    unsigned kernel_vector_width; /**< floats of a vector in them: 4, 8 or 16 */
 } oce_device_info;
 
 /** A snapshot of all platforms and devices. Opaque. */

@@ -81,33 +81,45 @@ static void print_devices(const oce_device_list *list, const oce_device_info *pi
     cli_table_destroy(table);
 }
 
+static void print_detail(cli_table *table, const char *name, const char *value) {
+    cli_table_cell(table, "%s", name);
+    cli_table_cell(table, "%s", value);
+}
+
+/* What a user may want to know, and the properties that decide which kernels run. */
+static void print_details_of(const oce_device_info *info) {
+    char text[96], size[32];
+    cli_table *table = cli_table_create("<<");
+    print_detail(table, "vendor", info->vendor);
+    print_detail(table, "version", info->device_version);
+    print_detail(table, "platform vendor", info->platform_vendor);
+    snprintf(text, sizeof text, "%u MHz", info->clock_mhz);
+    print_detail(table, "clock", info->clock_mhz > 0 ? text : "the driver does not say");
+    snprintf(text, sizeof text, "%u floats", info->vector_width);
+    print_detail(table, "native vector", text);
+    snprintf(text, sizeof text, "%llu items", (unsigned long long)info->max_work_group_size);
+    print_detail(table, "largest group", text);
+    cli_format_bytes(info->local_memory_bytes, size, sizeof size);
+    snprintf(text, sizeof text, "%s, %s", size,
+             info->local_memory_is_real ? "dedicated" : "in plain memory");
+    print_detail(table, "local memory", text);
+    cli_format_bytes(info->memory_bytes, size, sizeof size);
+    snprintf(text, sizeof text, "%s, %s", size,
+             info->unified_memory ? "shared with the host" : "its own");
+    print_detail(table, "memory", text);
+    print_detail(table, "fused multiply-add", info->has_fast_fma ? "fast" : "not fast: mad()");
+    if (info->cpu_kernels)
+        snprintf(text, sizeof text, "for CPUs, vectors of %u floats", info->kernel_vector_width);
+    print_detail(table, "kernels", info->cpu_kernels ? text : "for GPUs");
+    print_detail(table, "extensions", info->extensions);
+    printf("\n%s %s\n", info->selector, info->name);
+    cli_table_print(table, stdout, 2);
+    cli_table_destroy(table);
+}
+
 static void print_details(const oce_device_list *list) {
-    char text[32];
-    for (int i = 0; i < oce_device_list_count(list); i++) {
-        const oce_device_info *info = oce_device_list_get(list, i);
-        cli_table *table = cli_table_create("<<");
-        const struct {
-            const char *name, *value;
-        } texts[] = {{"vendor", info->vendor},
-                     {"version", info->device_version},
-                     {"platform vendor", info->platform_vendor}};
-        for (size_t j = 0; j < sizeof texts / sizeof texts[0]; j++) {
-            cli_table_cell(table, "%s", texts[j].name);
-            cli_table_cell(table, "%s", texts[j].value);
-        }
-        cli_table_cell(table, "clock");
-        cli_table_cell(table, "%u MHz", info->clock_mhz);
-        cli_table_cell(table, "native vector");
-        cli_table_cell(table, "%u floats", info->vector_width);
-        cli_table_cell(table, "largest group");
-        cli_table_cell(table, "%llu items", (unsigned long long)info->max_work_group_size);
-        cli_table_cell(table, "memory");
-        cli_table_cell(table, "%s, %s", cli_format_bytes(info->memory_bytes, text, sizeof text),
-                       info->unified_memory ? "shared with the host" : "its own");
-        printf("\n%s %s\n", info->selector, info->name);
-        cli_table_print(table, stdout, 2);
-        cli_table_destroy(table);
-    }
+    for (int i = 0; i < oce_device_list_count(list); i++)
+        print_details_of(oce_device_list_get(list, i));
 }
 
 static void print_text(const oce_device_list *list, const choice *picked, bool verbose) {
@@ -184,6 +196,9 @@ static json_t *json_devices(const oce_device_list *list) {
                             json_boolean(info->local_memory_is_real));
         json_object_set_new(object, "unified_memory", json_boolean(info->unified_memory));
         json_object_set_new(object, "max_work_group_size", json_size(info->max_work_group_size));
+        json_object_set_new(object, "has_fast_fma", json_boolean(info->has_fast_fma));
+        json_object_set_new(object, "cpu_kernels", json_boolean(info->cpu_kernels));
+        json_object_set_new(object, "kernel_vector_width", json_integer(info->kernel_vector_width));
         json_object_set_new(object, "problem", json_text(info->problem));
         json_array_append_new(array, object);
     }

@@ -4,30 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Which kernels the device gets: those for CPUs, or those for GPUs. OCELLI_DEVICE_CLASS=cpu or gpu
- * overrules its type, so that both kinds can be tested on any driver. */
-static bool is_cpu_class(const oce_device_info *info) {
-    const char *forced = getenv("OCELLI_DEVICE_CLASS");
-    if (forced != NULL && (strcmp(forced, "cpu") == 0 || strcmp(forced, "gpu") == 0))
-        return forced[0] == 'c';
-    return info->type == OCE_DEVICE_CPU;
-}
-
-/* CPUs: the native vector width, at least 4 and at most 16. OCELLI_VECTOR_WIDTH lowers it, so that
- * the kernels for narrower machines can be tested on a wide one. */
-static int vector_width(const oce_device_info *info) {
-    int width = 4;
-    if (!is_cpu_class(info))
-        return width;
-    while (width < 16 && (unsigned)width * 2 <= info->vector_width)
-        width *= 2;
-    const char *forced = getenv("OCELLI_VECTOR_WIDTH");
-    for (int lower = 4; forced != NULL && lower < width; lower *= 2)
-        if (atoi(forced) == lower)
-            return lower;
-    return width;
-}
-
 /* OCELLI_TILE=A to H is for tests: the one tile of the GPU families to be used. */
 static char forced_tile(void) {
     const char *forced = getenv("OCELLI_TILE");
@@ -41,8 +17,8 @@ static size_t min_size(size_t a, size_t b) {
 static oce_limits query_limits(const oce_device_entry *entry) {
     const oce_device_info *info = &entry->info;
     oce_limits limits = {
-        .is_cpu = is_cpu_class(info),
-        .vector_width = vector_width(info),
+        .is_cpu = info->cpu_kernels,
+        .vector_width = (int)info->kernel_vector_width,
         .compute_units = info->compute_units > 0 ? (int)info->compute_units : 1,
         .max_work_group = info->max_work_group_size > 0 ? (size_t)info->max_work_group_size : 1,
         .max_items = {1, 1, 1},

@@ -129,6 +129,30 @@ static const char *problem_of(oce_device_list *list, cl_device_id id, const char
     return NULL;
 }
 
+/* Which kernels the device gets: those for CPUs, or those for GPUs. OCELLI_DEVICE_CLASS=cpu or gpu
+ * overrules its type, so that both kinds can be tested on any driver. */
+static bool wants_cpu_kernels(const oce_device_info *info) {
+    const char *forced = getenv("OCELLI_DEVICE_CLASS");
+    if (forced != NULL && (strcmp(forced, "cpu") == 0 || strcmp(forced, "gpu") == 0))
+        return forced[0] == 'c';
+    return info->type == OCE_DEVICE_CPU;
+}
+
+/* CPUs: the native vector width, at least 4 and at most 16. OCELLI_VECTOR_WIDTH lowers it, so that
+ * the kernels for narrower machines can be tested on a wide one. */
+static unsigned kernel_vector_width(const oce_device_info *info) {
+    unsigned width = 4;
+    if (!info->cpu_kernels)
+        return width;
+    while (width < 16 && width * 2 <= info->vector_width)
+        width *= 2;
+    const char *forced = getenv("OCELLI_VECTOR_WIDTH");
+    for (unsigned lower = 4; forced != NULL && lower < width; lower *= 2)
+        if (strtoul(forced, NULL, 10) == lower)
+            return lower;
+    return width;
+}
+
 static oce_status add_device(oce_device_list *list, int platform, cl_platform_id platform_id,
                              int index, cl_device_id id) {
     OCE_REQUIRE(grow((void **)&list->devices, (size_t)list->device_count, sizeof *list->devices),
@@ -163,6 +187,8 @@ static oce_status add_device(oce_device_list *list, int platform, cl_platform_id
     info->has_images = DEVICE_NUMBER(cl_bool, id, CL_DEVICE_IMAGE_SUPPORT, CL_FALSE);
     info->extensions = device_string(list, id, CL_DEVICE_EXTENSIONS);
     oce_caps_apply(&list->caps, info);
+    info->cpu_kernels = wants_cpu_kernels(info);
+    info->kernel_vector_width = kernel_vector_width(info);
     info->selector = keep_format(list, "%d:%d", platform, index);
     info->problem = problem_of(list, id, info->device_version);
     OCE_REQUIRE(info->selector != NULL, OCE_ERROR_HOST_MEMORY, "no memory for device names");
