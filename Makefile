@@ -246,6 +246,12 @@ gpu-report: ## compile every GPU kernel offline for AMD, NVIDIA and Intel GPUs, 
 	    echo "gpu-report: NVIDIA's tools could not be had from PyPI"
 	@tools/gpu-report --build $(BUILD) -o docs/results/gpu-report.md
 
+.PHONY: test-caps
+test-caps: ## run the tests of operations and models on devices with smaller limits (CAPS: which)
+	@tools/setup --test
+	@$(BUILD_ALL) tests
+	@tools/test-caps $(BUILD) $(TESTS)
+
 .PHONY: fuzz
 fuzz: ## run every fuzzer of tests/fuzz for FUZZ_SECONDS (needs clang)
 	@$(BUILD_ALL) BUILD=$(BUILD)/fuzz CC=clang FUZZ=1 fuzzers

@@ -132,6 +132,8 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd;
     list[count++] = limits->is_cpu ? &oce_conv2d_direct : &oce_conv2d_implicit_gemm;
+    if (!limits->is_cpu && oce_conv2d_im2col.suits(&plan->shape, limits, pass))
+        list[count++] = &oce_conv2d_im2col;
     list[count++] = &oce_conv2d_naive;
     return count;
 }

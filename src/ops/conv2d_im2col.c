@@ -121,6 +121,13 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
     return divide(shape, limits, pass, &slabs, reason, reason_bytes);
 }
 
+/* Where fast products can be had: with naive ones the naive family needs no workspace. */
+static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
+    (void)shape;
+    (void)pass;
+    return limits->max_work_group >= 64;
+}
+
 /* ---- Planning ------------------------------------------------------------------------------ */
 
 /* Builds `name` for rows of `channels`. GPUs load whole vectors only from aligned addresses. */
@@ -480,6 +487,7 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
 const oce_conv2d_method oce_conv2d_im2col = {
     .family = OCE_CONV2D_IM2COL,
     .serves = serves,
+    .suits = suits,
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
