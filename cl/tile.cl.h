@@ -171,6 +171,21 @@ static inline float4 mask_slot(const int along, const int vector, const float4 v
                     k + 3 < left ? v.s3 : 0.0f);
 }
 
+/* ---- Gathered operands --------------------------------------------------------------------- */
+
+/* A slot of A that was gathered: TAPS places, each with a bit in `valid` that says whether it counts.
+ * TAPS is 1 (the 4 floats lie side by side) or 4, and the slot's number `s`. */
+#define A_GATHERED(place)                                                                          \
+    (A_VECTOR ? LOAD4(place[0])                                                                    \
+              : (float4)(*place[0], *place[1 % TAPS], *place[2 % TAPS], *place[3 % TAPS]))
+#define A_INSIDE(s, e) (valid >> ((s)*TAPS + (e) % TAPS) & 1u)
+#define A_MASKED(s)                                                                                \
+    (A_VECTOR ? (A_INSIDE(s, 0) ? a_slots[s] : (float4)(0))                                        \
+              : (float4)(A_INSIDE(s, 0) ? a_slots[s].s0 : 0.0f,                                    \
+                         A_INSIDE(s, 1) ? a_slots[s].s1 : 0.0f,                                    \
+                         A_INSIDE(s, 2) ? a_slots[s].s2 : 0.0f,                                    \
+                         A_INSIDE(s, 3) ? a_slots[s].s3 : 0.0f))
+
 /* ---- Into local memory, and the products --------------------------------------------------- */
 
 #if TILE_LOCAL

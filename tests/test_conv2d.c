@@ -42,7 +42,8 @@ static oce_conv2d_plan *plan_of(const oce_conv2d_desc *desc, unsigned passes) {
 
 #define FOR_EACH_FAMILY(family)                                                                    \
     for (oce_conv2d_family family = OCE_CONV2D_NAIVE; family < OCE_CONV2D_FAMILIES; family++)      \
-        if (family != OCE_CONV2D_WINOGRAD) /* which has its own shapes */
+        if (family != OCE_CONV2D_WINOGRAD /* which has its own shapes */ &&                        \
+            !(family == OCE_CONV2D_IMPLICIT_GEMM && oce_device_limits(device)->is_cpu))
 
 /* ---- Plans --------------------------------------------------------------------------------- */
 
@@ -52,13 +53,14 @@ Test(conv2d, names_its_families) {
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_DIRECT), "direct");
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_WINOGRAD), "winograd");
     cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_IM2COL), "im2col");
+    cr_expect_str_eq(oce_conv2d_family_name(OCE_CONV2D_IMPLICIT_GEMM), "implicit_gemm");
 }
 
 Test(conv2d, plans_by_device_class) {
     const oce_conv2d_desc desc = usual(OCE_CONV2D_AUTO);
     oce_conv2d_plan *plan = plan_of(&desc, OCE_PASS_FORWARD | OCE_PASS_FILTER_GRAD);
     const oce_conv2d_family expected =
-        oce_device_limits(device)->is_cpu ? OCE_CONV2D_DIRECT : OCE_CONV2D_NAIVE;
+        oce_device_limits(device)->is_cpu ? OCE_CONV2D_DIRECT : OCE_CONV2D_IMPLICIT_GEMM;
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_FORWARD), expected);
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_FILTER_GRAD), expected);
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_INPUT_GRAD), OCE_CONV2D_AUTO);

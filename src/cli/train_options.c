@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-const char *const cli_conv_families[] = {"auto", "naive", "direct", "winograd", "im2col", NULL};
+const char *const cli_conv_families[] = {"auto",   "naive",         "direct", "winograd",
+                                         "im2col", "implicit_gemm", NULL};
 const char *const cli_winograd_choices[] = {"on", "off", NULL};
 const char *const cli_gemm_families[] = {"auto", "naive", "panel", "clblast",
                                          "thin", "tiled", "own",   NULL};

@@ -1,0 +1,171 @@
+/*
+ * The filter gradient as a matrix product, for GPUs. C[M,N]: M the taps and input channels, N the
+ * output channels; K the output's pixels. Both operands lie in memory as they are multiplied, rows
+ * of channels for each pixel: A is X, moved by the row's tap, B is dY, so both are loaded and stored
+ * 16 bytes at a time and without bank conflicts (tile.cl.h has intensity and traffic). A group sums
+ * an equal share of the pixels into partial sums; tile_sum.cl adds those in order.
+ */
+#include "tile.cl.h"
+
+/* A_ALONG_M and B_ALONG_N are 1. A_VECTOR: 4 divides the channels and X's strides. */
+#if A_VECTOR
+#define TAPS 1 /* of 4 rows of the result: 4 channels of one tap */
+#else
+#define TAPS 4 /* each row has its own */
+#endif
+
+/* Slots differ in their pixel; without local memory also in their rows or columns. */
+#define A_QUADS (TILE_LOCAL ? 1 : ITEM_M / 4)
+#define B_QUADS (TILE_LOCAL ? 1 : ITEM_N / 4)
+#define A_PIXELS (A_SLOTS / A_QUADS)
+#define B_PIXELS (B_SLOTS / B_QUADS)
+
+/* A pixel of dY on the way through the images: its row and column, and its place in a tensor. */
+typedef struct walk {
+    int row, column;
+    long at;
+} walk;
+
+/* The pixels: rows and columns of an image, and the elements from each to the next in the tensor. */
+typedef struct walk_grid {
+    int rows, columns;
+    long image, row, column;
+} walk_grid;
+
+static inline walk walk_from(const int pixel, const walk_grid grid) {
+    const int line = pixel / grid.columns;
+    walk w;
+    w.row = line % grid.rows;
+    w.column = pixel % grid.columns;
+    w.at = line / grid.rows * grid.image + w.row * grid.row + w.column * grid.column;
+    return w;
+}
+
+/* Moves by images, rows and columns that are fewer than the grid's; `distance`: their elements. */
+static inline walk walk_on(walk w, const walk_grid grid, const int rows, const int columns,
+                           const long distance) {
+    w.column += columns;
+    const int carry = w.column >= grid.columns;
+    w.column -= carry ? grid.columns : 0;
+    w.row += rows + carry;
+    const int carry_image = w.row >= grid.rows;
+    w.row -= carry_image ? grid.rows : 0;
+    w.at += distance + (carry ? grid.row - grid.columns * grid.column : 0) +
+            (carry_image ? grid.image - grid.rows * grid.row : 0);
+    return w;
+}
+
+/*
+ * out[split][(t,u,c)][f] = the sum over the split's pixels (image,i,j) of
+ * in[image][i * stride_down - top + t * tap_down][j * stride_right - left + u * tap_right][c] *
+ * dy[image][i][j][f], the input being 0 outside of its rows x columns. m rows (t,u,c), n output
+ * channels f; k pixels, `part` of them a split, the last what is left. next_*: TILE_K pixels as
+ * images, rows and columns of dY. Groups (columns of tiles, rows of tiles, splits).
+ */
+TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_down,
+                                      const int in_right, const int rows, const int columns,
+                                      const int channels, IN(dy), const long dy_image,
+                                      const long dy_down, const long dy_right, const int dy_rows,
+                                      const int dy_columns, OUT(out), const int m, const int n,
+                                      const int k, const int part, const int window_columns,
+                                      const int stride_down, const int stride_right, const int top,
+                                      const int left, const int tap_down, const int tap_right,
+                                      const int next_image, const int next_row,
+                                      const int next_column) {
+    const int x = get_local_id(0), y = get_local_id(1), item = y * GROUP_X + x;
+    const int first_row = get_group_id(1) * TILE_M, first_column = get_group_id(0) * TILE_N;
+    const int split = get_group_id(2), begin = split * part, end = min(k, begin + part);
+    const walk_grid in_grid = {dy_rows, dy_columns, in_image, (long)stride_down * in_down,
+                               (long)stride_right * in_right};
+    const walk_grid dy_grid = {dy_rows, dy_columns, dy_image, dy_down, dy_right};
+    const long in_next =
+        next_image * in_grid.image + next_row * in_grid.row + next_column * in_grid.column;
+    const long dy_next = next_image * dy_image + next_row * dy_down + next_column * dy_right;
+
+    /* The item's rows: how far their tap is from a pixel, and the element's place from it. Rows
+     * beyond m repeat the last ones; they are never stored. */
+    int tap_row[A_QUADS * TAPS], tap_column[A_QUADS * TAPS], tap_at[A_QUADS * TAPS];
+    UNROLL for (int e = 0; e < A_QUADS * TAPS; e++) {
+        const int of =
+            min(first_row + A_SLOT_AT(e / TAPS) + e % TAPS, m - (A_VECTOR ? 4 : 1));
+        const int tap = of / channels;
+        tap_row[e] = tap / window_columns * tap_down - top;
+        tap_column[e] = tap % window_columns * tap_right - left;
+        tap_at[e] = tap_row[e] * in_down + tap_column[e] * in_right + of % channels;
+    }
+    walk a_walk[A_PIXELS], b_walk[B_PIXELS];
+    UNROLL for (int p = 0; p < A_PIXELS; p++) a_walk[p] =
+        walk_from(begin + A_SLOT_K(p * A_QUADS), in_grid);
+    UNROLL for (int p = 0; p < B_PIXELS; p++) b_walk[p] =
+        walk_from(begin + B_SLOT_K(p * B_QUADS), dy_grid);
+    float4 sums[ITEM_M][ITEM_N / 4], a_slots[A_SLOTS], b_slots[B_SLOTS];
+    uint valid = 0; /* a bit for each slot and tap: inside the image and the split */
+    UNROLL for (int i = 0; i < ITEM_M; i++)
+        UNROLL for (int j = 0; j < ITEM_N / 4; j++) sums[i][j] = (float4)(0);
+
+/* Loads a step; what is not valid reads the tensor's first element instead. */
+#define LOAD_SLOTS(steps_left)                                                                     \
+    valid = 0;                                                                                     \
+    UNROLL for (int s = 0; s < A_SLOTS; s++) {                                                     \
+        const walk w = a_walk[s / A_QUADS];                                                        \
+        __global const float *place[TAPS];                                                         \
+        UNROLL for (int e = 0; e < TAPS; e++) {                                                    \
+            const int tap = s % A_QUADS * TAPS + e;                                                \
+            const bool inside =                                                                    \
+                A_SLOT_K(s) < steps_left &&                                                        \
+                (uint)(w.row * stride_down + tap_row[tap]) < (uint)rows &&                         \
+                (uint)(w.column * stride_right + tap_column[tap]) < (uint)columns;                 \
+            place[e] = AT(in) + (inside ? w.at + tap_at[tap] : 0);                                 \
+            valid |= inside ? 1u << (s * TAPS + e) : 0u;                                           \
+        }                                                                                          \
+        a_slots[s] = A_GATHERED(place);                                                            \
+    }                                                                                              \
+    UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =                                          \
+        load_slot(1, B_VECTOR,                                                                     \
+                  AT(dy) + (B_SLOT_K(s) < steps_left ? b_walk[s / B_QUADS].at + first_column : 0), \
+                  B_SLOT_AT(s), 0, n - first_column, 1, 0);                                        \
+    UNROLL for (int p = 0; p < A_PIXELS; p++) a_walk[p] =                                          \
+        walk_on(a_walk[p], in_grid, next_row, next_column, in_next);                               \
+    UNROLL for (int p = 0; p < B_PIXELS; p++) b_walk[p] =                                          \
+        walk_on(b_walk[p], dy_grid, next_row, next_column, dy_next);
+
+#if TILE_LOCAL
+    TILE_MEMORY
+    if (TILE_STAGED && begin < end) {
+        LOAD_SLOTS(end - begin)
+    }
+    for (int at = begin; at < end; at += TILE_K) {
+        const int steps = end - at;
+        if (!TILE_STAGED) {
+            LOAD_SLOTS(steps)
+        }
+        UNROLL for (int s = 0; s < A_SLOTS; s++) if (A_SLOT_EXISTS(s))
+            store_slot(1, a_tile, A_ROW, A_SLOT_AT(s), A_SLOT_K(s), A_MASKED(s));
+        UNROLL for (int s = 0; s < B_SLOTS; s++) if (B_SLOT_EXISTS(s))
+            store_slot(1, b_tile, B_ROW, B_SLOT_AT(s), B_SLOT_K(s),
+                       mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps));
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (TILE_STAGED && steps > TILE_K) {
+            LOAD_SLOTS(steps - TILE_K)
+        }
+        multiply_tile(sums, a_tile + 4 * y, b_tile + 4 * x);
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+#else
+    for (int at = begin; at < end; at += TILE_K) {
+        const int steps = end - at;
+        LOAD_SLOTS(steps)
+        UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_MASKED(s);
+        UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =
+            mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps);
+        multiply_slots(sums, a_slots, b_slots);
+    }
+#endif
+
+    __global float *out_tile = AT(out) + ((long)split * m + first_row) * n;
+    UNROLL for (int i = 0; i < ITEM_M; i++)
+        if (first_row + ITEM_ROW(i) < m)
+            UNROLL for (int j = 0; j < ITEM_N / 4; j++)
+                store_sums(sums[i][j], out_tile + (long)ITEM_ROW(i) * n,
+                           first_column + ITEM_COLUMN(j), n, 0, 0);
+}
