@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Compares Ocelli with TensorFlow, PyTorch, onnxruntime and OpenBLAS, side by side; on Linux.
 
-Every program runs in a process of its own and waits while another one works; they take turns, and
-what counts is the median over the rounds. Each works with as many threads as the device has compute
+Every program runs in a process of its own and is stopped while another one works; they take turns,
+and what counts is the median over the rounds. Each works with as many threads as the device has compute
 units, and gets its inputs in host memory, as a user would feed it.
 
-The machine should do nothing else. Where it must, a program's threads may end up on one processor
-for a while; POCL_AFFINITY=1 in the environment keeps PoCL's apart.
+The machine should do nothing else.
 """
 
 import argparse
@@ -58,6 +57,7 @@ class Run:
             worker = self.fresh(name)
             self.workers[name] = worker
             self.about[name] = worker.request(do="about")
+            worker.stop()
         return self.workers[name]
 
     def set_up(self, names, **request):
@@ -74,6 +74,7 @@ class Run:
                 if worker.process.poll() is not None:
                     raise
                 problems[name] = str(failure)
+            worker.stop()
         return able, problems
 
     @staticmethod

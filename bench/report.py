@@ -79,7 +79,7 @@ Measured by `%s` in %.0f minutes on %s, with %d threads each.
 - Peers: %s
 
 Times are medians of interleaved rounds (A B A B): each program runs in a process of its own and
-waits while another one works. Inputs lie in host memory and are fed every step. "x" is how many
+is stopped while another one works. Inputs lie in host memory and are fed every step. "x" is how many
 times Ocelli's time, or memory, a peer takes.
 """ % (
         command,

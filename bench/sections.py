@@ -39,6 +39,7 @@ def best_batch(run, name, network, images):
         if not able:
             continue
         seconds = min(able[0].seconds(1) for _ in range(3))
+        able[0].stop()
         if best_seconds is None or seconds < best_seconds:
             best, best_seconds = batch, seconds
     return best

@@ -1,13 +1,13 @@
-"""Worker processes that measure one at a time: all others wait for a request."""
+"""Worker processes that measure one at a time: all others are stopped."""
 
 import json
+import os
+import signal
 import statistics
 import subprocess
 import time
 
-
 WARM_UP = 3e-3  # seconds
-PAUSE = 3e-3  # until the threads of the last program no longer spin in wait for more work
 
 
 class Failure(Exception):
@@ -29,8 +29,10 @@ class Worker:
             text=True,
         )
         self.answered = self.started
+        self.stopped = False
 
     def request(self, **request):
+        self.go_on()
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -53,6 +55,18 @@ class Worker:
         """Seconds from the start of the process to its last answer."""
         return self.answered - self.started
 
+    def stop(self):
+        """Threads that wait in a loop for more work, as OpenBLAS's do for a while, would take the
+        others' time."""
+        if not self.stopped:
+            os.kill(self.process.pid, signal.SIGSTOP)
+            self.stopped = True
+
+    def go_on(self):
+        if self.stopped:
+            os.kill(self.process.pid, signal.SIGCONT)
+            self.stopped = False
+
     def peak_memory(self):
         """Bytes of memory that the process had at its peak (VmHWM)."""
         with open("/proc/%d/status" % self.process.pid, encoding="ascii") as status:
@@ -62,6 +76,7 @@ class Worker:
         raise Failure("no VmHWM of %s" % self.name)
 
     def close(self):
+        self.go_on()
         self.process.stdin.close()
         try:
             self.process.wait(20)
@@ -90,12 +105,12 @@ def interleave(workers, rounds, least):
         once = calibrate(worker)
         runs[worker.name] = max(1, round(least / once))
         warm[worker.name] = max(1, round(WARM_UP / once))
-        time.sleep(PAUSE)
+        worker.stop()
     for _ in range(rounds):
         for worker in workers:
             worker.seconds(warm[worker.name])
             samples[worker.name].append(worker.seconds(runs[worker.name]))
-            time.sleep(PAUSE)
+            worker.stop()
     return samples
 
 
