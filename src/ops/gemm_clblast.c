@@ -45,7 +45,8 @@ static int64_t part_count(const oce_gemm_desc *d) {
 static oce_status prepare(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
     const int64_t parts = part_count(d);
-    OCE_TRY(oce_clblast_prepare(plan->device, false));
+    if (d->k > 0)
+        OCE_TRY(oce_clblast_prepare(plan->device, false));
     if (parts == 1)
         return oce_kernel_get(plan->device, "gemm_epilogue.cl", "gemm_epilogue", NULL,
                               &plan->finish);

@@ -11,6 +11,15 @@
 
 enum { A, B, BIAS, C, TENSORS };
 
+bool gemm_serves(oce_device *device, oce_gemm_family family) {
+    const oce_gemm_desc desc = {.m = 0, .n = 1, .k = 1, .family = family}; /* builds nothing */
+    oce_gemm_plan *plan = NULL;
+    const oce_status status = oce_gemm_plan_create(device, &desc, &plan);
+    cr_expect(status == OCE_OK || status == OCE_ERROR_UNSUPPORTED, "%s", oce_last_error());
+    oce_gemm_plan_destroy(plan);
+    return status == OCE_OK;
+}
+
 /* The tensors of a product and where they lie: tensor i in buffer[i], all in the same one if they
  * are a block. */
 typedef struct operands {

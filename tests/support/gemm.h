@@ -18,6 +18,9 @@ typedef struct gemm_placing {
     int64_t before; /* elements before each tensor, full of NaN */
 } gemm_placing;
 
+/* Whether the family can serve on such a device, as its limits are, at all. */
+bool gemm_serves(oce_device *device, oce_gemm_family family);
+
 /* act(op(A) op(B) + bias) on `device`, dense; free() it. C and what lies around the tensors start
  * as NaN, so that it shows if something was not written, or read and used; fails the test if
  * anything but C was written. placing NULL: own buffers, nothing before. */
