@@ -186,7 +186,11 @@ KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
 #if OCE_CPU && KW <= MOST_COLUMNS
 
 /* Channel vectors whose sums are kept side by side, where there are as many. */
-#define SIDE (VEC == 16 && KW <= 4 ? 4 : 1)
+#if VEC == 16 && KW <= 4
+#define SIDE 4
+#else
+#define SIDE 1
+#endif
 
 /* What a part of a row of inputs gets, and its window rows. */
 typedef struct row_part {
@@ -274,6 +278,10 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
     int c = 0;
     for (; c + SIDE * VEC <= channels; c += SIDE * VEC)
         sum_columns(p, c, SIDE, relu);
+#if SIDE > 2
+    for (; c + 2 * VEC <= channels; c += 2 * VEC)
+        sum_columns(p, c, 2, relu);
+#endif
     for (; c < channels; c += VEC)
         sum_columns(p, c, 1, relu);
 }

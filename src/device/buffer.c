@@ -117,16 +117,26 @@ oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void 
     return enqueue_write(buffer, offset, data, bytes, CL_FALSE);
 }
 
-oce_status oce_buffer_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes) {
+static oce_status enqueue_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes,
+                               cl_bool wait) {
     OCE_TRY(check_range(buffer, "reading", offset, bytes));
     if (bytes == 0)
         return OCE_OK;
-    const cl_int code = clEnqueueReadBuffer(buffer->device->queue, buffer->memory, CL_TRUE, offset,
+    const cl_int code = clEnqueueReadBuffer(buffer->device->queue, buffer->memory, wait, offset,
                                             bytes, data, 0, NULL, NULL);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "reading %zu bytes from \"%s\"", bytes,
                                buffer->device->entry->info.name);
     return OCE_OK;
+}
+
+oce_status oce_buffer_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes) {
+    return enqueue_read(buffer, offset, data, bytes, CL_TRUE);
+}
+
+oce_status oce_buffer_read_later(const oce_buffer *buffer, size_t offset, void *data,
+                                 size_t bytes) {
+    return enqueue_read(buffer, offset, data, bytes, CL_FALSE);
 }
 
 oce_status oce_buffer_copy(const oce_buffer *source, size_t source_offset, oce_buffer *target,

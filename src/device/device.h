@@ -172,6 +172,20 @@ oce_device *oce_buffer_device(const oce_buffer *buffer);
 oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void *data,
                                   size_t bytes);
 
+/* Enqueues a copy to the host without waiting; `data` is there once a mark set later is reached. */
+oce_status oce_buffer_read_later(const oce_buffer *buffer, size_t offset, void *data, size_t bytes);
+
+/* A place in the queue. Start with {0}; give it back with oce_mark_clear(). */
+typedef struct oce_mark {
+    void *event; /* NULL: not set, or reached */
+} oce_mark;
+
+/* Moves the mark behind all that was enqueued so far. */
+oce_status oce_mark_set(oce_mark *mark, oce_device *device);
+/* Waits until the device has reached the mark, if it is set. Errors: OCE_ERROR_OPENCL. */
+oce_status oce_mark_wait(oce_mark *mark);
+void oce_mark_clear(oce_mark *mark);
+
 /* Hands what was enqueued to the device without waiting. */
 oce_status oce_device_flush(oce_device *device);
 

@@ -100,6 +100,9 @@ void oce_model_destroy(oce_model *model) {
     oce_memory_release(&model->memory);
     free(model->stage_images);
     free(model->stage_labels);
+    free(model->kept_sums);
+    for (int i = 0; i < OCE_STAGES; i++)
+        oce_mark_clear(&model->stages[i].copied);
     free(model);
 }
 
@@ -132,8 +135,10 @@ static oce_status allocate(oce_model *model) {
     OCE_TRY(oce_graph_bind(&model->graph, &model->memory));
     model->stage_images = malloc(oce_buffer_bytes(oce_model_memory(model, model->images_buffer)));
     model->stage_labels = malloc(oce_buffer_bytes(oce_model_memory(model, model->labels_buffer)));
-    OCE_REQUIRE(model->stage_images != NULL && model->stage_labels != NULL, OCE_ERROR_HOST_MEMORY,
-                "no memory for %d batches of images", OCE_STAGES);
+    model->kept_sums = calloc(oce_model_evaluation_slot(model), sizeof *model->kept_sums);
+    OCE_REQUIRE(model->stage_images != NULL && model->stage_labels != NULL &&
+                    model->kept_sums != NULL,
+                OCE_ERROR_HOST_MEMORY, "no memory for %d batches of images", OCE_STAGES);
     return initialise(model);
 }
 

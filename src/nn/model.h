@@ -5,11 +5,19 @@
 #include "nn/graph.h"
 #include "nn/memory.h"
 
+#include "device/device.h"
+
 #include <ocelli/model.h>
 #include <ocelli/softmax.h>
 
 /* Micro-batches that may be copied to the device ahead of its work. */
 enum { OCE_STAGES = 4 };
+
+/* Host memory of a micro-batch. */
+typedef struct oce_stage {
+    oce_mark copied; /* not reached: the device may still read the memory */
+    uint64_t step;   /* whose batch it holds, or held last */
+} oce_stage;
 
 struct oce_model {
     oce_device *device;
@@ -24,7 +32,9 @@ struct oce_model {
     int counts_buffer;                /* uint32: non-finite values a tensor */
     uint8_t *stage_images;            /* host side of the images and labels buffers */
     uint8_t *stage_labels;
-    int stage; /* the next to use: 0..OCE_STAGES-1 */
+    oce_stage stages[OCE_STAGES];
+    int stage;                /* the last used */
+    oce_xent_sums *kept_sums; /* host side of the sums buffer, as far as steps have been done */
     uint64_t step;
     uint64_t first_kept_step; /* the oldest step whose sums are of this run */
     oce_optimizer_state optimizer_state;
@@ -34,6 +44,9 @@ struct oce_model {
  * augment may be NULL. *stage_first is where the labels lie in the labels buffer. */
 oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
                           int64_t rows, bool augment, int64_t first_image, size_t *labels_first);
+
+/* Enqueues the way back of the sums of micro-batch `part` of the present step. */
+oce_status oce_model_fetch_sums(oce_model *model, int64_t part);
 
 /* Index of the sums of micro-batch `part` of step `step`. */
 size_t oce_model_sums_slot(const oce_model *model, uint64_t step, int64_t part);

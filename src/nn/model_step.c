@@ -1,4 +1,4 @@
-/* Feeding, training steps, evaluation, prediction. */
+/* Training steps, evaluation, prediction. */
 #include "nn/model.h"
 
 #include "base/status.h"
@@ -6,50 +6,7 @@
 
 #include <ocelli/elementwise.h>
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum { AUGMENT_SHIFT = 4 }; /* pixels */
-
-size_t oce_model_sums_slot(const oce_model *model, uint64_t step, int64_t part) {
-    return (size_t)(step % OCE_METRICS_KEPT) * (size_t)model->options.micro_batches + (size_t)part;
-}
-
-size_t oce_model_evaluation_slot(const oce_model *model) {
-    return (size_t)OCE_METRICS_KEPT * (size_t)model->options.micro_batches;
-}
-
-oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
-                          int64_t rows, bool augment, int64_t first_image, size_t *labels_first) {
-    const oce_network *network = model->graph.network;
-    const size_t image = (size_t)(network->height * network->width * network->channels);
-    const size_t batch = (size_t)model->graph.batch, stage = (size_t)model->stage;
-    const size_t at = stage * batch;
-    if (model->stage == 0)
-        OCE_TRY(oce_device_finish(model->device)); /* until then the device may read the stages */
-    model->stage = (model->stage + 1) % OCE_STAGES;
-    memcpy(model->stage_images + at * image, images, (size_t)rows * image);
-    oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
-    oce_device_label(model->device, "input", 0);
-    OCE_TRY(oce_buffer_write_later(device_images, at * image, model->stage_images + at * image,
-                                   (size_t)rows * image));
-    if (labels != NULL) {
-        memcpy(model->stage_labels + at, labels, (size_t)rows);
-        OCE_TRY(oce_buffer_write_later(oce_model_memory(model, model->labels_buffer), at,
-                                       model->stage_labels + at, (size_t)rows));
-    }
-    *labels_first = at;
-    oce_tensor input = model->graph.input;
-    input.dim[0] = rows;
-    const oce_augment random = {.seed = model->options.seed,
-                                .step = (uint32_t)model->step,
-                                .first_image = (uint32_t)first_image,
-                                .max_shift = AUGMENT_SHIFT,
-                                .flip = true};
-    return oce_convert_bytes(model->device, device_images, at * image, model->options.input_scale,
-                             augment ? &random : NULL, &input);
-}
 
 static oce_status check_labels(const oce_model *model, const uint8_t *labels, int64_t count) {
     const int64_t classes = oce_model_classes(model);
@@ -93,6 +50,7 @@ static oce_status run_part(oce_model *model, const uint8_t *images, const uint8_
         1.0F / (float)model->options.batch, oce_model_memory(model, model->sums_buffer),
         oce_model_sums_slot(model, model->step, part), &dlogits, NULL,
         oce_model_memory(model, graph->workspace_buffer)));
+    OCE_TRY(oce_model_fetch_sums(model, part));
     return oce_graph_backward(graph, &model->memory, parameters, gradients, &dropout);
 }
 
@@ -129,53 +87,6 @@ oce_status oce_model_train_step(oce_model *model, const uint8_t *images, const u
     return oce_device_flush(model->device);
 }
 
-oce_status oce_model_step_metrics(oce_model *model, uint64_t step, oce_metrics *metrics) {
-    OCE_TRY(oce_model_require_allocated(model));
-    OCE_REQUIRE(step < model->step && step >= model->first_kept_step &&
-                    model->step - step <= OCE_METRICS_KEPT,
-                OCE_ERROR_NOT_FOUND,
-                "the metrics of step %llu are not kept (%llu steps were taken, the last %d are)",
-                (unsigned long long)step, (unsigned long long)model->step, (int)OCE_METRICS_KEPT);
-    const int64_t parts = model->options.micro_batches;
-    *metrics = (oce_metrics){.images = model->options.batch};
-    for (int64_t part = 0; part < parts; part++) {
-        oce_xent_sums sums;
-        OCE_TRY(oce_buffer_read(oce_model_memory(model, model->sums_buffer),
-                                oce_model_sums_slot(model, step, part) * sizeof sums, &sums,
-                                sizeof sums));
-        metrics->loss += (double)sums.loss;
-        metrics->accuracy += (double)sums.correct;
-    }
-    metrics->loss /= (double)metrics->images;
-    metrics->accuracy /= (double)metrics->images;
-    return OCE_OK;
-}
-
-oce_status oce_model_find_nonfinite(oce_model *model, uint64_t first, uint64_t end, bool *found,
-                                    uint64_t *step) {
-    *found = false;
-    OCE_TRY(oce_model_require_allocated(model));
-    const size_t parts = (size_t)model->options.micro_batches;
-    const size_t bytes = OCE_METRICS_KEPT * parts * sizeof(oce_xent_sums);
-    oce_xent_sums *sums = malloc(bytes);
-    OCE_REQUIRE(sums != NULL, OCE_ERROR_HOST_MEMORY, "no memory for the losses of %d steps",
-                (int)OCE_METRICS_KEPT);
-    const oce_status status =
-        oce_buffer_read(oce_model_memory(model, model->sums_buffer), 0, sums, bytes);
-    if (first < model->first_kept_step)
-        first = model->first_kept_step;
-    if (model->step > OCE_METRICS_KEPT && first < model->step - OCE_METRICS_KEPT)
-        first = model->step - OCE_METRICS_KEPT;
-    for (uint64_t s = first; s < end && s < model->step && status == OCE_OK && !*found; s++)
-        for (size_t part = 0; part < parts; part++)
-            if (!isfinite(sums[oce_model_sums_slot(model, s, (int64_t)part)].loss)) {
-                *found = true;
-                *step = s;
-            }
-    free(sums);
-    return status;
-}
-
 /* A forward pass without dropout over `rows` images, at most graph.batch. */
 static oce_status forward_rows(oce_model *model, const uint8_t *images, const uint8_t *labels,
                                int64_t rows, size_t *labels_first) {
@@ -185,8 +96,14 @@ static oce_status forward_rows(oce_model *model, const uint8_t *images, const ui
                              oce_model_memory(model, model->parameters_buffer), &off);
 }
 
+/* What an evaluation brings back: nothing of it is there before the queue is empty. */
+typedef struct answers {
+    oce_xent_sums *sums; /* [passes] */
+    int32_t *classes;    /* [count]; NULL: not wanted */
+} answers;
+
 static oce_status evaluate_rows(oce_model *model, const uint8_t *images, const uint8_t *labels,
-                                int64_t rows, oce_metrics *metrics, int32_t *predictions) {
+                                int64_t rows, oce_xent_sums *sums, int32_t *predictions) {
     size_t labels_first = 0;
     OCE_TRY(forward_rows(model, images, labels, rows, &labels_first));
     const oce_tensor logits = logits_of(model, rows);
@@ -198,13 +115,40 @@ static oce_status evaluate_rows(oce_model *model, const uint8_t *images, const u
         model->device, &logits, oce_model_memory(model, model->labels_buffer), labels_first, 1.0F,
         sums_buffer, slot, NULL, predictions != NULL ? classes : NULL,
         oce_model_memory(model, model->graph.workspace_buffer)));
-    oce_xent_sums sums;
-    OCE_TRY(oce_buffer_read(sums_buffer, slot * sizeof sums, &sums, sizeof sums));
-    if (predictions != NULL)
-        OCE_TRY(oce_buffer_read(classes, 0, predictions, (size_t)rows * sizeof *predictions));
-    metrics->loss += (double)sums.loss;
-    metrics->accuracy += (double)sums.correct;
-    return OCE_OK;
+    OCE_TRY(oce_buffer_read_later(sums_buffer, slot * sizeof *sums, sums, sizeof *sums));
+    if (predictions == NULL)
+        return oce_device_flush(model->device);
+    OCE_TRY(oce_buffer_read_later(classes, 0, predictions, (size_t)rows * sizeof *predictions));
+    return oce_device_flush(model->device);
+}
+
+/* Enqueues all passes, and waits for them also after a failure, as they write to `a`. */
+static oce_status evaluate_all(oce_model *model, const uint8_t *images, const uint8_t *labels,
+                               int64_t count, const answers *a) {
+    const int64_t batch = model->graph.batch;
+    const size_t image = oce_tensor_count(&model->graph.input) / (size_t)batch;
+    oce_status status = OCE_OK;
+    for (int64_t first = 0; first < count && status == OCE_OK; first += batch) {
+        const int64_t rows = count - first < batch ? count - first : batch;
+        status =
+            evaluate_rows(model, images + (size_t)first * image, labels + first, rows,
+                          &a->sums[first / batch], a->classes != NULL ? a->classes + first : NULL);
+    }
+    const oce_status finished = oce_device_finish(model->device);
+    return status != OCE_OK ? status : finished;
+}
+
+static void add_up(const answers *a, int64_t passes, int64_t count, oce_metrics *metrics,
+                   uint8_t *predictions) {
+    *metrics = (oce_metrics){.images = count};
+    for (int64_t i = 0; i < passes; i++) {
+        metrics->loss += (double)a->sums[i].loss;
+        metrics->accuracy += (double)a->sums[i].correct;
+    }
+    metrics->loss /= (double)count;
+    metrics->accuracy /= (double)count;
+    for (int64_t i = 0; predictions != NULL && i < count; i++)
+        predictions[i] = (uint8_t)a->classes[i];
 }
 
 oce_status oce_model_evaluate(oce_model *model, const uint8_t *images, const uint8_t *labels,
@@ -212,27 +156,34 @@ oce_status oce_model_evaluate(oce_model *model, const uint8_t *images, const uin
     OCE_TRY(oce_model_require_allocated(model));
     OCE_REQUIRE(count >= 1, OCE_ERROR_INVALID_ARGUMENT, "evaluating %lld images", (long long)count);
     OCE_TRY(check_labels(model, labels, count));
-    const int64_t batch = model->graph.batch;
-    const size_t image = oce_tensor_count(&model->graph.input) / (size_t)batch;
-    int32_t *classes = NULL;
-    if (predictions != NULL) {
-        classes = malloc((size_t)batch * sizeof *classes);
-        OCE_REQUIRE(classes != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %lld predictions",
-                    (long long)batch);
-    }
-    *metrics = (oce_metrics){.images = count};
+    const int64_t passes = (count + model->graph.batch - 1) / model->graph.batch;
+    answers a = {.sums = calloc((size_t)passes, sizeof *a.sums)};
+    if (predictions != NULL)
+        a.classes = calloc((size_t)count, sizeof *a.classes);
     oce_status status = OCE_OK;
-    for (int64_t first = 0; first < count && status == OCE_OK; first += batch) {
-        const int64_t rows = count - first < batch ? count - first : batch;
-        status = evaluate_rows(model, images + (size_t)first * image, labels + first, rows, metrics,
-                               classes);
-        for (int64_t i = 0; status == OCE_OK && predictions != NULL && i < rows; i++)
-            predictions[first + i] = (uint8_t)classes[i];
-    }
-    free(classes);
-    metrics->loss /= (double)count;
-    metrics->accuracy /= (double)count;
+    if (a.sums == NULL || (predictions != NULL && a.classes == NULL))
+        status =
+            oce_fail(OCE_ERROR_HOST_MEMORY, "no memory for %lld predictions", (long long)count);
+    else
+        status = evaluate_all(model, images, labels, count, &a);
+    if (status == OCE_OK)
+        add_up(&a, passes, count, metrics, predictions);
+    free(a.sums);
+    free(a.classes);
     return status;
+}
+
+static oce_status predict_rows(oce_model *model, const uint8_t *images, int64_t rows,
+                               float *probabilities) {
+    size_t unused = 0;
+    OCE_TRY(forward_rows(model, images, NULL, rows, &unused));
+    const oce_tensor logits = logits_of(model, rows);
+    oce_device_label(model->device, "softmax", 0);
+    OCE_TRY(oce_softmax(model->device, &logits, &logits));
+    OCE_TRY(oce_buffer_read_later(logits.buffer, logits.offset * sizeof *probabilities,
+                                  probabilities,
+                                  oce_tensor_count(&logits) * sizeof *probabilities));
+    return oce_device_flush(model->device);
 }
 
 oce_status oce_model_predict(oce_model *model, const uint8_t *images, int64_t count,
@@ -240,14 +191,12 @@ oce_status oce_model_predict(oce_model *model, const uint8_t *images, int64_t co
     OCE_TRY(oce_model_require_allocated(model));
     const int64_t batch = model->graph.batch, classes = oce_model_classes(model);
     const size_t image = oce_tensor_count(&model->graph.input) / (size_t)batch;
-    for (int64_t first = 0; first < count; first += batch) {
+    oce_status status = OCE_OK;
+    for (int64_t first = 0; first < count && status == OCE_OK; first += batch) {
         const int64_t rows = count - first < batch ? count - first : batch;
-        size_t unused = 0;
-        OCE_TRY(forward_rows(model, images + (size_t)first * image, NULL, rows, &unused));
-        const oce_tensor logits = logits_of(model, rows);
-        oce_device_label(model->device, "softmax", 0);
-        OCE_TRY(oce_softmax(model->device, &logits, &logits));
-        OCE_TRY(oce_tensor_read(&logits, probabilities + first * classes));
+        status = predict_rows(model, images + (size_t)first * image, rows,
+                              probabilities + first * classes);
     }
-    return OCE_OK;
+    const oce_status finished = oce_device_finish(model->device); /* also after a failure */
+    return status != OCE_OK ? status : finished;
 }

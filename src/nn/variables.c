@@ -65,6 +65,8 @@ oce_model_state oce_model_get_state(const oce_model *model) {
 void oce_model_set_state(oce_model *model, const oce_model_state *state) {
     model->step = model->first_kept_step = state->step;
     model->optimizer_state = state->optimizer;
+    for (int i = 0; i < OCE_STAGES; i++)
+        model->stages[i].step = 0; /* their steps were of another count */
 }
 
 oce_status oce_model_check_finite(oce_model *model) {

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Losses are looked at at least this often; the model keeps OCE_METRICS_KEPT of them. */
-enum { CHECK_EVERY = 20 };
+/* Losses are looked at at least this often, without waiting for those of the last steps; the model
+ * keeps OCE_METRICS_KEPT of them. */
+enum { CHECK_EVERY = 20, CHECK_LAG = 8 };
 
 typedef struct loop {
     oce_model *model;
@@ -282,8 +283,10 @@ static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
                                  oce_schedule_rate(&options->learning_rate, step)));
     if (logs && !l->is_random)
         OCE_TRY(log_step(l, step, go_on));
-    if (step + 1 - l->checked >= CHECK_EVERY || logs || step + 1 == options->steps)
+    if (logs || step + 1 == options->steps)
         OCE_TRY(check_losses(l, step + 1));
+    else if (step + 1 - l->checked >= CHECK_EVERY + CHECK_LAG)
+        OCE_TRY(check_losses(l, step + 1 - CHECK_LAG));
     *go_on = emit(l, OCE_TRAIN_STEP, step, l->loss, l->accuracy) && *go_on;
     return OCE_OK;
 }

@@ -1,0 +1,117 @@
+/*
+ * Batches to the device, and the metrics of steps back, without waiting for the device: the host
+ * works ahead of it by up to OCE_STAGES micro-batches, each with memory of its own and a mark in
+ * the queue behind the copy of it.
+ */
+#include "nn/model.h"
+
+#include "base/status.h"
+
+#include <ocelli/elementwise.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { AUGMENT_SHIFT = 4 }; /* pixels */
+
+size_t oce_model_sums_slot(const oce_model *model, uint64_t step, int64_t part) {
+    return (size_t)(step % OCE_METRICS_KEPT) * (size_t)model->options.micro_batches + (size_t)part;
+}
+
+size_t oce_model_evaluation_slot(const oce_model *model) {
+    return (size_t)OCE_METRICS_KEPT * (size_t)model->options.micro_batches;
+}
+
+oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
+                          int64_t rows, bool augment, int64_t first_image, size_t *labels_first) {
+    const oce_network *network = model->graph.network;
+    const size_t image = (size_t)(network->height * network->width * network->channels);
+    const size_t batch = (size_t)model->graph.batch;
+    model->stage = (model->stage + 1) % OCE_STAGES;
+    const size_t at = (size_t)model->stage * batch;
+    oce_stage *stage = &model->stages[model->stage];
+    OCE_TRY(oce_mark_wait(&stage->copied));
+    memcpy(model->stage_images + at * image, images, (size_t)rows * image);
+    oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
+    oce_device_label(model->device, "input", 0);
+    OCE_TRY(oce_buffer_write_later(device_images, at * image, model->stage_images + at * image,
+                                   (size_t)rows * image));
+    if (labels != NULL) {
+        memcpy(model->stage_labels + at, labels, (size_t)rows);
+        OCE_TRY(oce_buffer_write_later(oce_model_memory(model, model->labels_buffer), at,
+                                       model->stage_labels + at, (size_t)rows));
+    }
+    stage->step = model->step;
+    OCE_TRY(oce_mark_set(&stage->copied, model->device));
+    *labels_first = at;
+    oce_tensor input = model->graph.input;
+    input.dim[0] = rows;
+    const oce_augment random = {.seed = model->options.seed,
+                                .step = (uint32_t)model->step,
+                                .first_image = (uint32_t)first_image,
+                                .max_shift = AUGMENT_SHIFT,
+                                .flip = true};
+    return oce_convert_bytes(model->device, device_images, at * image, model->options.input_scale,
+                             augment ? &random : NULL, &input);
+}
+
+oce_status oce_model_fetch_sums(oce_model *model, int64_t part) {
+    const size_t slot = oce_model_sums_slot(model, model->step, part);
+    return oce_buffer_read_later(oce_model_memory(model, model->sums_buffer),
+                                 slot * sizeof *model->kept_sums, &model->kept_sums[slot],
+                                 sizeof *model->kept_sums);
+}
+
+/* Waits until step `step` is done: until a batch of a later step is copied, as the queue is in
+ * order, or, if none was fed yet, for all of the queue. */
+static oce_status wait_for_step(oce_model *model, uint64_t step) {
+    oce_stage *later = NULL;
+    for (int i = 0; i < OCE_STAGES; i++) {
+        oce_stage *stage = &model->stages[i];
+        if (stage->step > step && (later == NULL || stage->step < later->step))
+            later = stage;
+    }
+    return later != NULL ? oce_mark_wait(&later->copied) : oce_device_finish(model->device);
+}
+
+oce_status oce_model_step_metrics(oce_model *model, uint64_t step, oce_metrics *metrics) {
+    OCE_TRY(oce_model_require_allocated(model));
+    OCE_REQUIRE(step < model->step && step >= model->first_kept_step &&
+                    model->step - step <= OCE_METRICS_KEPT,
+                OCE_ERROR_NOT_FOUND,
+                "the metrics of step %llu are not kept (%llu steps were taken, the last %d are)",
+                (unsigned long long)step, (unsigned long long)model->step, (int)OCE_METRICS_KEPT);
+    OCE_TRY(wait_for_step(model, step));
+    *metrics = (oce_metrics){.images = model->options.batch};
+    for (int64_t part = 0; part < model->options.micro_batches; part++) {
+        const oce_xent_sums *sums = &model->kept_sums[oce_model_sums_slot(model, step, part)];
+        metrics->loss += (double)sums->loss;
+        metrics->accuracy += (double)sums->correct;
+    }
+    metrics->loss /= (double)metrics->images;
+    metrics->accuracy /= (double)metrics->images;
+    return OCE_OK;
+}
+
+oce_status oce_model_find_nonfinite(oce_model *model, uint64_t first, uint64_t end, bool *found,
+                                    uint64_t *step) {
+    *found = false;
+    OCE_TRY(oce_model_require_allocated(model));
+    if (end > model->step)
+        end = model->step;
+    if (first < model->first_kept_step)
+        first = model->first_kept_step;
+    if (model->step > OCE_METRICS_KEPT && first < model->step - OCE_METRICS_KEPT)
+        first = model->step - OCE_METRICS_KEPT;
+    if (first >= end)
+        return OCE_OK;
+    OCE_TRY(wait_for_step(model, end - 1));
+    for (uint64_t s = first; s < end && !*found; s++)
+        for (int64_t part = 0; part < model->options.micro_batches; part++)
+            if (!isfinite(model->kept_sums[oce_model_sums_slot(model, s, part)].loss)) {
+                *found = true;
+                *step = s;
+            }
+    return OCE_OK;
+}
