@@ -10,20 +10,15 @@
  *
  * Cost: the matrix is written once and read once, 2 * R*S*C floats for 2 * R*S*C*K flops a pixel.
  */
-#include "ops/conv2d_internal.h"
+#include "ops/conv2d_columns.h"
 
 #include "base/size.h"
 #include "base/status.h"
-#include "ops/lines.h"
 
 #include <ocelli/gemm.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char file[] = "conv2d_im2col.cl";
-
-enum { CPU_CHUNK = 8192 /* floats that an item copies, about */ };
 
 /* Floats of a slab: enough rows for a product to be worth a launch. Every OpenCL device allows
  * buffers of 128 MB (or a quarter of its memory), so it is the same on all, and with it the order
@@ -38,20 +33,11 @@ typedef struct division {
     int64_t y_rows; /* and the rows of Y that reach them */
 } division;
 
-/* A kernel for tensors whose rows of channels are aligned, and for others. */
-typedef struct kernel_pair {
-    oce_kernel *aligned, *plain;
-    int aligned_vector, plain_vector; /* floats */
-} kernel_pair;
-
 typedef struct im2col_state {
     oce_pass pass;
     bool is_pointwise; /* X, if dense, is the matrix of columns */
-    bool is_cpu;
     division slabs;
-    kernel_pair columns; /* the matrix from X, or dX from the matrix */
-    kernel_pair dense;   /* a dense slab from dY, or Y from one */
-    oce_kernel *add;
+    oce_columns_kernels copies;
     oce_gemm_plan *product, *last; /* of a slab, and of a shorter last one (NULL: there is none) */
     size_t columns_at, dense_at, part_at, floats; /* of the workspace */
 } im2col_state;
@@ -130,27 +116,6 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-/* Builds `name` for rows of `channels`. GPUs load whole vectors only from aligned addresses. */
-static oce_status get_pair(oce_device *device, const char *name, int64_t channels,
-                           kernel_pair *pair) {
-    const bool is_cpu = oce_device_limits(device)->is_cpu;
-    const int vector = oce_channel_vector(device, channels);
-    const bool two = !is_cpu && vector == 4;
-    oce_defines defines = {0};
-    pair->plain_vector = two ? 1 : vector;
-    oce_define(&defines, "VEC", pair->plain_vector);
-    OCE_TRY(oce_kernel_get(device, file, name, &defines, &pair->plain));
-    pair->aligned = pair->plain;
-    pair->aligned_vector = pair->plain_vector;
-    if (!two)
-        return OCE_OK;
-    defines = (oce_defines){0};
-    pair->aligned_vector = vector;
-    oce_define(&defines, "VEC", vector);
-    oce_define(&defines, "OCE_ALIGNED", 1);
-    return oce_kernel_get(device, file, name, &defines, &pair->aligned);
-}
-
 /* The product of a slab of `pixels`: by the family asked for; else CLBlast on GPUs, as own kernels
  * need no matrix of columns there, or what there is. */
 static oce_status plan_product(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
@@ -226,17 +191,11 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     const oce_limits *limits = oce_device_limits(device);
     state->pass = pass;
     state->is_pointwise = is_pointwise(&shape->window);
-    state->is_cpu = limits->is_cpu;
     OCE_REQUIRE(divide(shape, limits, pass, &state->slabs, reason, sizeof reason),
                 OCE_ERROR_UNSUPPORTED, "conv2d: im2col: %s", reason);
     OCE_TRY(plan_products(device, shape, state));
     OCE_TRY(plan_workspace(device, shape, state));
-    const bool input_grad = pass == OCE_PASS_INPUT_GRAD;
-    OCE_TRY(get_pair(device, input_grad ? "im2col_fold" : "im2col_gather", shape->channels,
-                     &state->columns));
-    OCE_TRY(get_pair(device, pass == OCE_PASS_FORWARD ? "im2col_spread" : "im2col_gather",
-                     shape->filters, &state->dense));
-    return oce_kernel_get(device, file, "im2col_add", NULL, &state->add);
+    return oce_columns_kernels_get(device, shape, pass, &state->copies);
 }
 
 static void release(void *opaque) {
@@ -252,91 +211,6 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
     const im2col_state *state = opaque;
     *bytes = state->floats * sizeof(float);
     return OCE_OK;
-}
-
-/* ---- Copies -------------------------------------------------------------------------------- */
-
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
-#define WINDOW(g)                                                                                  \
-    oce_arg_int((g)->size[0]), oce_arg_int((g)->size[1]), oce_arg_int((g)->stride[0]),             \
-        oce_arg_int((g)->stride[1]), oce_arg_int((g)->dilation[0]), oce_arg_int((g)->dilation[1]), \
-        oce_arg_int((g)->before[0]), oce_arg_int((g)->before[1])
-
-typedef struct one_kernel {
-    oce_kernel *kernel;
-    int64_t pieces; /* vectors of a row of channels */
-} one_kernel;
-
-static one_kernel kernel_for(const kernel_pair *pair, const oce_tensor *tensor) {
-    const int64_t channels = tensor->dim[3];
-    if (oce_tensor_is_aligned(tensor))
-        return (one_kernel){pair->aligned, channels / pair->aligned_vector};
-    return (one_kernel){pair->plain, channels / pair->plain_vector};
-}
-
-/* Pixels that an item copies: one vector of one on a GPU. */
-static int64_t chunk_of(const im2col_state *state, int64_t channels) {
-    return state->is_cpu ? max64(CPU_CHUNK / channels, 1) : 1;
-}
-
-/* Rows of `columns` from element `at` of the workspace on, for the pixels first ... of output. */
-static oce_status gather(const im2col_state *state, const kernel_pair *pair, const oce_tensor *x,
-                         const oce_window_geometry *g, oce_buffer *workspace, size_t at,
-                         int64_t first, int64_t count) {
-    const one_kernel k = kernel_for(pair, x);
-    const int64_t chunk = chunk_of(state, x->dim[3]), taps = g->size[0] * g->size[1];
-    const oce_range range = state->is_cpu ? oce_range_groups(oce_ceil_div(count, chunk), taps, 1)
-                                          : oce_range_items(count * taps * k.pieces);
-    const oce_arg args[] = {oce_arg_tensor(x),           STRIDES(x),
-                            oce_arg_part(workspace, at), WINDOW(g),
-                            oce_arg_int(g->input[0]),    oce_arg_int(g->input[1]),
-                            oce_arg_int(x->dim[3]),      oce_arg_int(g->output[0]),
-                            oce_arg_int(g->output[1]),   oce_arg_long(first),
-                            oce_arg_int(count),          oce_arg_int(chunk)};
-    return oce_launch(k.kernel, range, args, OCE_COUNT(args));
-}
-
-static oce_status spread(const im2col_state *state, const oce_buffer *workspace, size_t at,
-                         const oce_tensor *y, int64_t first, int64_t count) {
-    const one_kernel k = kernel_for(&state->dense, y);
-    const int64_t chunk = chunk_of(state, y->dim[3]);
-    const oce_range range = state->is_cpu ? oce_range_groups(oce_ceil_div(count, chunk), 1, 1)
-                                          : oce_range_items(count * k.pieces);
-    const oce_arg args[] = {
-        oce_arg_part(workspace, at), oce_arg_tensor(y),      STRIDES(y),
-        oce_arg_int(y->dim[1]),      oce_arg_int(y->dim[2]), oce_arg_int(y->dim[3]),
-        oce_arg_long(first),         oce_arg_int(count),     oce_arg_int(chunk)};
-    return oce_launch(k.kernel, range, args, OCE_COUNT(args));
-}
-
-/* Images and rows of dX that come from one slab, and the rows of Y in it. */
-typedef struct band {
-    int64_t image, images, row, rows, y_row, y_rows;
-} band;
-
-static oce_status fold(const im2col_state *state, const oce_buffer *workspace,
-                       const oce_window_geometry *g, const oce_tensor *dx, const band *b) {
-    const one_kernel k = kernel_for(&state->columns, dx);
-    const int64_t taps = g->size[0] * g->size[1];
-    const int64_t chunk = state->is_cpu ? max64(CPU_CHUNK / taps, 1) : 1;
-    const oce_range range = {
-        {(size_t)(oce_ceil_div(dx->dim[2], chunk) * k.pieces), (size_t)b->rows, (size_t)b->images},
-        {0, 1, 1}};
-    const oce_arg args[] = {oce_arg_part(workspace, state->columns_at),
-                            oce_arg_tensor_at(dx, b->image * dx->stride[0]),
-                            STRIDES(dx),
-                            WINDOW(g),
-                            oce_arg_int(dx->dim[2]),
-                            oce_arg_int(dx->dim[3]),
-                            oce_arg_int(g->output[1]),
-                            oce_arg_int(b->row),
-                            oce_arg_int(b->y_row),
-                            oce_arg_int(b->y_rows),
-                            oce_arg_int(chunk)};
-    return oce_launch(k.kernel, range, args, OCE_COUNT(args));
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */
@@ -365,8 +239,8 @@ static oce_status get_columns(const oce_conv2d_shape *shape, const im2col_state 
                               int64_t count, oce_tensor *columns) {
     if (state->is_pointwise && oce_tensor_is_dense(x))
         return pixels_of(x, first, count, columns);
-    OCE_TRY(gather(state, &state->columns, x, &shape->window, workspace, state->columns_at, first,
-                   count));
+    OCE_TRY(oce_columns_gather(&state->copies, &state->copies.columns, x, &shape->window, workspace,
+                               state->columns_at, first, count));
     return matrix(workspace, state->columns_at, count, column_length(shape), columns);
 }
 
@@ -382,7 +256,8 @@ static oce_status get_dy(const oce_conv2d_shape *shape, const im2col_state *stat
                                      .dilation = {1, 1},
                                      .input = {output[0], output[1]},
                                      .output = {output[0], output[1]}};
-    OCE_TRY(gather(state, &state->dense, dy, &one, workspace, state->dense_at, first, count));
+    OCE_TRY(oce_columns_gather(&state->copies, &state->copies.dense, dy, &one, workspace,
+                               state->dense_at, first, count));
     return matrix(workspace, state->dense_at, count, shape->filters, rows);
 }
 
@@ -404,7 +279,8 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const im2col_state 
                          : matrix(workspace, state->dense_at, count, shape->filters, &y));
         OCE_TRY(oce_gemm_run(product_of(state, count), &columns, &filter, o->bias, &y, workspace));
         if (!in_place)
-            OCE_TRY(spread(state, workspace, state->dense_at, o->y, first, count));
+            OCE_TRY(
+                oce_columns_spread(&state->copies, workspace, state->dense_at, o->y, first, count));
     }
     return OCE_OK;
 }
@@ -425,18 +301,15 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const im2col_st
         OCE_TRY(oce_gemm_run(product_of(state, count), &columns, &dy, NULL, &part, workspace));
         if (first == 0)
             continue;
-        const int64_t chunk = state->is_cpu ? CPU_CHUNK : 1;
-        const oce_arg args[] = {oce_arg_tensor(&part), oce_arg_tensor(&sum), oce_arg_int(elements),
-                                oce_arg_int(chunk)};
-        OCE_TRY(oce_launch(state->add, oce_range_items(oce_ceil_div(elements, chunk)), args,
-                           OCE_COUNT(args)));
+        OCE_TRY(oce_columns_add(&state->copies, workspace, state->part_at, &sum, elements));
     }
     return OCE_OK;
 }
 
 /* One slab of the input gradient: the product, straight into dX where dX is its own matrix. */
 static oce_status run_band(const oce_conv2d_shape *shape, const im2col_state *state,
-                           const oce_conv2d_operands *o, oce_buffer *workspace, const band *b) {
+                           const oce_conv2d_operands *o, oce_buffer *workspace,
+                           const oce_columns_band *b) {
     const oce_window_geometry *g = &shape->window;
     const bool in_place = state->is_pointwise && oce_tensor_is_dense(o->x);
     const int64_t first = (b->image * g->output[0] + b->y_row) * g->output[1];
@@ -447,7 +320,8 @@ static oce_status run_band(const oce_conv2d_shape *shape, const im2col_state *st
     OCE_TRY(in_place ? pixels_of(o->x, first, count, &columns)
                      : matrix(workspace, state->columns_at, count, column_length(shape), &columns));
     OCE_TRY(oce_gemm_run(product_of(state, count), &dy, &filter, NULL, &columns, workspace));
-    return in_place ? OCE_OK : fold(state, workspace, g, o->x, b);
+    return in_place ? OCE_OK
+                    : oce_columns_fold(&state->copies, workspace, state->columns_at, g, o->x, b);
 }
 
 static oce_status run_input_grad(const oce_conv2d_shape *shape, const im2col_state *state,
@@ -455,20 +329,20 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const im2col_sta
     const oce_window_geometry *g = &shape->window;
     const division *slabs = &state->slabs;
     for (int64_t n = 0; slabs->images > 0 && n < shape->batch; n += slabs->images) {
-        const band whole = {n,           min64(slabs->images, shape->batch - n), 0, g->input[0], 0,
-                            g->output[0]};
+        const oce_columns_band whole = {
+            n, min64(slabs->images, shape->batch - n), 0, g->input[0], 0, g->output[0]};
         OCE_TRY(run_band(shape, state, o, workspace, &whole));
     }
     for (int64_t n = 0; slabs->images == 0 && n < shape->batch; n++)
         for (int64_t h = 0; h < g->input[0]; h += slabs->rows) {
             const int64_t lowest =
                 oce_ceil_div(max64(h + g->before[0] - window_reach(g), 0), g->stride[0]);
-            const band part = {n,
-                               1,
-                               h,
-                               min64(slabs->rows, g->input[0] - h),
-                               min64(lowest, g->output[0] - slabs->y_rows),
-                               slabs->y_rows};
+            const oce_columns_band part = {n,
+                                           1,
+                                           h,
+                                           min64(slabs->rows, g->input[0] - h),
+                                           min64(lowest, g->output[0] - slabs->y_rows),
+                                           slabs->y_rows};
             OCE_TRY(run_band(shape, state, o, workspace, &part));
         }
     return OCE_OK;
