@@ -138,10 +138,12 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     return count;
 }
 
-static const oce_conv2d_method *forced_method(oce_conv2d_family family) {
+static const oce_conv2d_method *forced_method(oce_conv2d_family family, const oce_limits *limits) {
     static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct,
                                                        &oce_conv2d_winograd, &oce_conv2d_im2col,
                                                        &oce_conv2d_implicit_gemm};
+    if (family == OCE_CONV2D_WINOGRAD && !limits->is_cpu)
+        return &oce_conv2d_winograd_gpu;
     for (int i = 0; i < OCE_COUNT(methods); i++)
         if (methods[i]->family == family)
             return methods[i];
@@ -203,7 +205,7 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
         OCE_TRY(oce_conv2d_layout_get(plan->device, &plan->layout));
     if (desc->family == OCE_CONV2D_AUTO)
         return choose(plan, desc->no_winograd, pass, p);
-    const oce_conv2d_method *method = forced_method(desc->family);
+    const oce_conv2d_method *method = forced_method(desc->family, oce_device_limits(plan->device));
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);
     return try_method(plan, method, pass, p);

@@ -55,7 +55,7 @@ typedef struct oce_conv2d_method {
 } oce_conv2d_method;
 
 extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
-    oce_conv2d_im2col, oce_conv2d_implicit_gemm;
+    oce_conv2d_im2col, oce_conv2d_implicit_gemm, oce_conv2d_winograd_gpu;
 
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 

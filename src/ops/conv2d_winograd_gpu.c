@@ -1,0 +1,332 @@
+/* The Winograd family on GPUs: transforms through memory, and a product of matrices for every
+ * position in tiles (cl/conv2d_winograd_gpu.cl, cl/gemm_tiled.cl). */
+#include "ops/conv2d_internal.h"
+
+#include "base/size.h"
+#include "base/status.h"
+#include "ops/lines.h"
+#include "ops/tile_product.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char file[] = "conv2d_winograd_gpu.cl";
+
+enum { UNITS = 8 /* of a group, as the kernels have it */, LARGEST_ALPHA = 8 };
+
+/* A pass as the kernels see it: the input gradient is a forward pass from dY to dX. */
+typedef struct winograd_state {
+    oce_pass pass;
+    oce_device *device;
+    int64_t alpha, tile;         /* inputs and outputs of a tile along an axis */
+    int64_t channels, filters;   /* from, to */
+    int64_t input[2], output[2]; /* rows and columns */
+    int64_t before[2];           /* padding; may be negative */
+    int64_t grid[2], tiles;      /* tiles of an image, of all images */
+    oce_tile_product product;
+} winograd_state;
+
+/* Where a run's parts of the workspace start, in floats. */
+typedef struct winograd_space {
+    oce_conv2d_space space;
+    size_t inputs;   /* V */
+    size_t others;   /* U, or A dY A^T */
+    size_t products; /* M, or dU */
+    size_t partials; /* of the products */
+} winograd_space;
+
+/* ---- Planning ------------------------------------------------------------------------------ */
+
+static int64_t tile_count(const int64_t output[2], int64_t tile) {
+    return oce_ceil_div(output[0], tile) * oce_ceil_div(output[1], tile);
+}
+
+/* The forward pass's extents, or those of the forward pass that the input gradient is; tiles of 4 x
+ * 4 outputs, or of 2 x 2 where that takes fewer multiplications. */
+static void set_extents(const oce_conv2d_shape *shape, oce_pass pass, winograd_state *state) {
+    const oce_window_geometry *g = &shape->window;
+    const bool is_back = pass == OCE_PASS_INPUT_GRAD;
+    state->pass = pass;
+    state->channels = is_back ? shape->filters : shape->channels;
+    state->filters = is_back ? shape->channels : shape->filters;
+    for (int axis = 0; axis < 2; axis++) {
+        state->input[axis] = is_back ? g->output[axis] : g->input[axis];
+        state->output[axis] = is_back ? g->input[axis] : g->output[axis];
+        state->before[axis] = is_back ? g->size[axis] - 1 - g->before[axis] : g->before[axis];
+    }
+    const int64_t r = g->size[0];
+    const int64_t large = tile_count(state->output, 4) * (r + 3) * (r + 3);
+    const int64_t small = tile_count(state->output, 2) * (r + 1) * (r + 1);
+    state->tile = small < large ? 2 : 4;
+    state->alpha = state->tile + r - 1;
+    state->grid[0] = oce_ceil_div(state->output[0], state->tile);
+    state->grid[1] = oce_ceil_div(state->output[1], state->tile);
+    state->tiles = shape->batch * state->grid[0] * state->grid[1];
+}
+
+static oce_tile_product product_of(oce_device *device, const winograd_state *state) {
+    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    return (oce_tile_product){
+        .device = device,
+        .m = is_filter ? state->channels : state->tiles,
+        .n = state->filters,
+        .k = is_filter ? state->tiles : state->channels,
+        .batch = state->alpha * state->alpha,
+        .transpose_a = is_filter,
+    };
+}
+
+static bool is_winograd(const oce_window_geometry *g) {
+    return g->size[0] == g->size[1] && (g->size[0] == 3 || g->size[0] == 5) && g->stride[0] == 1 &&
+           g->stride[1] == 1 && g->dilation[0] == 1 && g->dilation[1] == 1;
+}
+
+static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
+                   char *reason, size_t reason_bytes) {
+    const oce_window_geometry *g = &shape->window;
+    const size_t exchange = LARGEST_ALPHA * LARGEST_ALPHA * UNITS * 4 * sizeof(float);
+    if (!oce_tile_serves(limits, reason, reason_bytes))
+        return false;
+    if (g->size[0] != g->size[1] || (g->size[0] != 3 && g->size[0] != 5)) {
+        snprintf(reason, reason_bytes, "the window is %lld x %lld, not 3 x 3 or 5 x 5",
+                 (long long)g->size[0], (long long)g->size[1]);
+        return false;
+    }
+    if (!is_winograd(g)) {
+        snprintf(reason, reason_bytes, "strides %lld, %lld and dilations %lld, %lld are not all 1",
+                 (long long)g->stride[0], (long long)g->stride[1], (long long)g->dilation[0],
+                 (long long)g->dilation[1]);
+        return false;
+    }
+    if (shape->channels % 4 != 0 || shape->filters % 4 != 0) {
+        snprintf(reason, reason_bytes, "%lld channels and %lld filters are not both multiples of 4",
+                 (long long)shape->channels, (long long)shape->filters);
+        return false;
+    }
+    if (limits->local_bytes < exchange) {
+        snprintf(reason, reason_bytes, "%zu bytes of local memory, %zu are needed",
+                 limits->local_bytes, exchange);
+        return false;
+    }
+    winograd_state state = {0};
+    set_extents(shape, pass, &state);
+    const double wider =
+        (double)(shape->channels > shape->filters ? shape->channels : shape->filters);
+    if ((double)state.tiles * wider > INT32_MAX) {
+        snprintf(reason, reason_bytes, "%lld tiles of %.0f channels are 2^31 or more",
+                 (long long)state.tiles, wider);
+        return false;
+    }
+    const oce_tile_product p = product_of(NULL, &state);
+    return oce_tile_product_serves(p.m, p.n, p.k, p.transpose_a, false, limits, reason,
+                                   reason_bytes);
+}
+
+/* ---- Workspace ----------------------------------------------------------------------------- */
+
+static size_t take_product(oce_conv2d_space *space, int64_t positions, int64_t rows,
+                           int64_t columns) {
+    const int64_t extents[] = {positions, rows, columns};
+    size_t floats = 0;
+    if (!oce_size_product(extents, 3, &floats))
+        space->overflow = true;
+    return oce_conv2d_take(space, floats);
+}
+
+static winograd_space place(const winograd_state *state) {
+    const int64_t positions = state->alpha * state->alpha;
+    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    winograd_space at = {{0, false}, 0, 0, 0, 0};
+    if (state->channels == 0 || state->filters == 0)
+        return at;
+    at.inputs = take_product(&at.space, positions, state->tiles, state->channels);
+    at.others = take_product(&at.space, positions, is_filter ? state->tiles : state->channels,
+                             state->filters);
+    at.products = take_product(&at.space, positions, is_filter ? state->channels : state->tiles,
+                               state->filters);
+    at.partials = oce_conv2d_take(&at.space, oce_tile_product_partials(&state->product));
+    return at;
+}
+
+static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opaque,
+                                  bool x_in_place, size_t *bytes) {
+    (void)shape, (void)x_in_place;
+    const winograd_space at = place(opaque);
+    return oce_conv2d_space_bytes(&at.space, bytes);
+}
+
+/* ---- Kernels ------------------------------------------------------------------------------- */
+
+static oce_status get_kernel(const winograd_state *state, const char *name, bool is_aligned,
+                             oce_kernel **kernel) {
+    oce_defines defines = {0};
+    oce_define(&defines, "ALPHA", state->alpha);
+    oce_define(&defines, "TILE", state->tile);
+    oce_define(&defines, "FILTER_BACK", state->pass == OCE_PASS_INPUT_GRAD);
+    oce_define(&defines, "OCE_ALIGNED", is_aligned);
+    return oce_kernel_get(state->device, file, name, &defines, kernel);
+}
+
+/* The kernels of the pass; the products' are in state->product. */
+static oce_status check_kernels(const winograd_state *state) {
+    static const char *const forward[] = {"winograd_filter", "winograd_input", "winograd_output"};
+    static const char *const filter[] = {"winograd_input", "winograd_output_grad",
+                                         "winograd_filter_grad"};
+    for (int i = 0; i < 3; i++) {
+        oce_kernel *kernel = NULL;
+        const char *name = state->pass == OCE_PASS_FILTER_GRAD ? filter[i] : forward[i];
+        OCE_TRY(get_kernel(state, name, true, &kernel));
+        OCE_REQUIRE(oce_kernel_max_group(kernel) >= (size_t)(UNITS * state->alpha),
+                    OCE_ERROR_UNSUPPORTED,
+                    "kernel %s: groups of %lld items, the device allows %zu of this kernel", name,
+                    (long long)(UNITS * state->alpha), oce_kernel_max_group(kernel));
+    }
+    return OCE_OK;
+}
+
+static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                          void **result) {
+    const oce_limits *limits = oce_device_limits(device);
+    winograd_state *state = calloc(1, sizeof *state);
+    OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
+    *result = state;
+    set_extents(shape, pass, state);
+    state->device = device;
+    state->product.splits = 1;
+    if (state->channels == 0 || state->filters == 0)
+        return OCE_OK; /* dF is empty */
+    OCE_TRY(check_kernels(state));
+    state->product = product_of(device, state);
+    OCE_TRY(oce_tile_product_prepare(&state->product));
+    size_t bytes = 0;
+    OCE_TRY(workspace_bytes(shape, state, true, &bytes));
+    OCE_REQUIRE(bytes <= limits->max_allocation, OCE_ERROR_UNSUPPORTED,
+                "conv2d: winograd needs a workspace of %zu bytes, the largest buffer of the device "
+                "has %zu",
+                bytes, limits->max_allocation);
+    return OCE_OK;
+}
+
+/* Launches over units of 4 channels. */
+static oce_status launch(const winograd_state *state, const char *name, bool is_aligned,
+                         int64_t units, const oce_arg *args, int count) {
+    oce_kernel *kernel = NULL;
+    OCE_TRY(get_kernel(state, name, is_aligned, &kernel));
+    const size_t alpha = (size_t)state->alpha;
+    const oce_range range = {{oce_size_round_up((size_t)units, UNITS), alpha, 1},
+                             {UNITS, alpha, 1}};
+    return oce_launch(kernel, range, args, count);
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+#define STRIDES(tensor)                                                                            \
+    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
+        oce_arg_long((tensor)->stride[2])
+
+static oce_status transform_input(const winograd_state *state, const oce_tensor *x,
+                                  oce_buffer *workspace, const winograd_space *at) {
+    const int64_t units = state->tiles * state->channels / 4;
+    const oce_arg args[] = {oce_arg_tensor(x),
+                            STRIDES(x),
+                            oce_arg_part(workspace, at->inputs),
+                            oce_arg_long(state->tiles * state->channels),
+                            oce_arg_int(state->input[0]),
+                            oce_arg_int(state->input[1]),
+                            oce_arg_int(state->before[0]),
+                            oce_arg_int(state->before[1]),
+                            oce_arg_int(state->channels),
+                            oce_arg_int(state->grid[0]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_int(units)};
+    return launch(state, "winograd_input", oce_tensor_is_aligned(x), units, args, OCE_COUNT(args));
+}
+
+static oce_status multiply(const winograd_state *state, oce_buffer *workspace,
+                           const winograd_space *at) {
+    const oce_tile_operands operands = {.a = {workspace, at->inputs},
+                                        .b = {workspace, at->others},
+                                        .c = {workspace, at->products},
+                                        .partials = {workspace, at->partials}};
+    return oce_tile_product_run(&state->product, &operands);
+}
+
+static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_state *state,
+                              const oce_conv2d_operands *o, oce_buffer *workspace) {
+    const winograd_space at = place(state);
+    const bool is_forward = state->pass == OCE_PASS_FORWARD;
+    const oce_tensor *from = is_forward ? o->x : o->y, *to = is_forward ? o->y : o->x;
+    const int64_t filter_units = state->channels * state->filters / 4;
+    const int64_t units = state->tiles * state->filters / 4;
+    const bool bias_aligned = o->bias == NULL || o->bias->offset % 4 == 0;
+    const oce_arg filter_args[] = {oce_arg_tensor(o->filter),
+                                   oce_arg_part(workspace, at.others),
+                                   oce_arg_long(state->channels * state->filters),
+                                   oce_arg_int(shape->channels),
+                                   oce_arg_int(shape->filters),
+                                   oce_arg_int(filter_units)};
+    const oce_arg args[] = {oce_arg_part(workspace, at.products),
+                            oce_arg_long(state->tiles * state->filters),
+                            oce_arg_tensor(o->bias),
+                            oce_arg_tensor(to),
+                            STRIDES(to),
+                            oce_arg_int(state->output[0]),
+                            oce_arg_int(state->output[1]),
+                            oce_arg_int(state->filters),
+                            oce_arg_int(state->grid[0]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_int(units),
+                            oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU)};
+    OCE_TRY(launch(state, "winograd_filter", o->filter->offset % 4 == 0, filter_units, filter_args,
+                   OCE_COUNT(filter_args)));
+    OCE_TRY(transform_input(state, from, workspace, &at));
+    OCE_TRY(multiply(state, workspace, &at));
+    return launch(state, "winograd_output", oce_tensor_is_aligned(to) && bias_aligned, units, args,
+                  OCE_COUNT(args));
+}
+
+static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_operands *o,
+                                  oce_buffer *workspace) {
+    const winograd_space at = place(state);
+    const oce_tensor *dy = o->y, *df = o->filter;
+    const int64_t units = state->tiles * state->filters / 4;
+    const int64_t filter_units = state->channels * state->filters / 4;
+    const oce_arg dy_args[] = {oce_arg_tensor(dy),
+                               STRIDES(dy),
+                               oce_arg_part(workspace, at.others),
+                               oce_arg_long(state->tiles * state->filters),
+                               oce_arg_int(state->output[0]),
+                               oce_arg_int(state->output[1]),
+                               oce_arg_int(state->filters),
+                               oce_arg_int(state->grid[0]),
+                               oce_arg_int(state->grid[1]),
+                               oce_arg_int(units)};
+    const oce_arg df_args[] = {oce_arg_part(workspace, at.products),
+                               oce_arg_long(state->channels * state->filters),
+                               oce_arg_tensor(df),
+                               oce_arg_int(state->channels),
+                               oce_arg_int(state->filters),
+                               oce_arg_int(filter_units)};
+    OCE_TRY(transform_input(state, o->x, workspace, &at));
+    OCE_TRY(launch(state, "winograd_output_grad", oce_tensor_is_aligned(dy), units, dy_args,
+                   OCE_COUNT(dy_args)));
+    OCE_TRY(multiply(state, workspace, &at));
+    return launch(state, "winograd_filter_grad", df->offset % 4 == 0, filter_units, df_args,
+                  OCE_COUNT(df_args));
+}
+
+static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
+                      const oce_conv2d_operands *operands, oce_buffer *workspace) {
+    const winograd_state *state = opaque;
+    if (state->pass == OCE_PASS_FILTER_GRAD)
+        return run_filter_grad(state, operands, workspace);
+    return run_forward(shape, state, operands, workspace);
+}
+
+const oce_conv2d_method oce_conv2d_winograd_gpu = {
+    .family = OCE_CONV2D_WINOGRAD,
+    .serves = serves,
+    .prepare = prepare,
+    .workspace = workspace_bytes,
+    .run = run,
+};
