@@ -56,6 +56,8 @@ typedef struct oce_conv2d_desc {
     oce_gemm_family gemm_family; /**< im2col: of its products; AUTO: CLBlast on GPUs, else
                                       what oce_gemm_plan_create picks */
     bool no_winograd;            /**< AUTO computes the plain sums */
+    bool keeps_filter;           /**< many forward passes with one filter are to come: families may
+                                      prepare it (oce_conv2d_prepare) */
 } oce_conv2d_desc;
 
 /** Which pass of a convolution; a bit mask of them says what a plan must be able to do. */
@@ -110,6 +112,21 @@ OCE_API double oce_conv2d_plan_flops(const oce_conv2d_plan *plan, oce_pass pass)
 OCE_API oce_status oce_conv2d_forward(oce_conv2d_plan *plan, const oce_tensor *x,
                                       const oce_tensor *filter, const oce_tensor *bias,
                                       const oce_tensor *y, oce_buffer *workspace);
+
+/** Bytes of a prepared filter; 0: the family takes filters as they are. */
+OCE_API size_t oce_conv2d_plan_prepared_bytes(const oce_conv2d_plan *plan);
+/**
+ * Brings a filter into the form that the plan's forward pass computes with, which it does otherwise
+ * in each run. prepared: at least oce_conv2d_plan_prepared_bytes().
+ * Errors: as oce_conv2d_forward.
+ */
+OCE_API oce_status oce_conv2d_prepare(oce_conv2d_plan *plan, const oce_tensor *filter,
+                                      oce_buffer *prepared);
+/** As oce_conv2d_forward, with the same bits; `prepared` was made of `filter` as it is. */
+OCE_API oce_status oce_conv2d_forward_prepared(oce_conv2d_plan *plan, const oce_tensor *x,
+                                               const oce_tensor *filter, const oce_buffer *prepared,
+                                               const oce_tensor *bias, const oce_tensor *y,
+                                               oce_buffer *workspace);
 
 /** dX from dY (the gradient with respect to the sum, that is after the activation's own gradient)
  * and F. dy: [N,OH,OW,K]; dx: [N,H,W,C], overwritten. Otherwise as oce_conv2d_forward. */

@@ -84,7 +84,8 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
                             .activation = layer->activation,
                             .family = options->conv2d_family,
                             .gemm_family = options->gemm_family,
-                            .no_winograd = options->no_winograd};
+                            .no_winograd = options->no_winograd,
+                            .keeps_filter = !graph->training};
     unsigned passes = OCE_PASS_FORWARD;
     if (graph->training)
         passes |= OCE_PASS_FILTER_GRAD;
@@ -166,7 +167,8 @@ static oce_status plan_node(oce_graph *graph, int index, const oce_model_options
     oce_node *node = &graph->nodes[index];
     const oce_node *below = index > 0 ? node - 1 : NULL;
     node->layer = &network->layers[index];
-    node->weights = node->bias = node->output_buffer = node->winners_buffer = -1;
+    node->weights = node->bias = -1;
+    node->output_buffer = node->winners_buffer = node->prepared_buffer = -1;
     const int64_t image[3] = {network->height, network->width, network->channels};
     memcpy(node->input, below != NULL ? below->output : image, sizeof node->input);
     node->needs_input_grad = graph->training && graph->slot_count > 0;
@@ -282,6 +284,11 @@ static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
         if (graph->training && node->layer->kind == OCE_LAYER_MAX_POOL)
             OCE_TRY(oce_memory_add(memory, name, "winners", oce_pool_plan_winner_bytes(node->pool),
                                    &node->winners_buffer));
+        if (!graph->training && node->conv != NULL &&
+            oce_conv2d_plan_prepared_bytes(node->conv) > 0)
+            OCE_TRY(oce_memory_add(memory, name, "prepared filter",
+                                   oce_conv2d_plan_prepared_bytes(node->conv),
+                                   &node->prepared_buffer));
         workspace =
             max_size(workspace, node_workspace(graph, node,
                                                below != NULL ? &below->halo : &graph->input_halo));

@@ -39,9 +39,10 @@ typedef struct oce_node {
     oce_conv2d_plan *conv;
     oce_pool_plan *pool;
     oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
-    oce_halo halo;      /* of its output */
-    int output_buffer;  /* in the memory plan; a dropout layer works in place: its input's */
-    int winners_buffer; /* max pool in training, else -1 */
+    oce_halo halo;       /* of its output */
+    int output_buffer;   /* in the memory plan; a dropout layer works in place: its input's */
+    int winners_buffer;  /* max pool in training, else -1 */
+    int prepared_buffer; /* conv without training: its filter, prepared; -1: none */
     oce_tensor output_tensor;
     char forward_label[OCE_LABEL_BYTES], grad_label[OCE_LABEL_BYTES], /* for the profile */
         filter_label[OCE_LABEL_BYTES];
@@ -61,6 +62,7 @@ typedef struct oce_graph {
     int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
     int strip_grad_buffer, strip_gradients_buffer;      /* of an output's strip, of variables; -1 */
     oce_tensor input;                                   /* [batch, H, W, C] */
+    bool is_prepared; /* the prepared filters are those of the parameters */
 } oce_graph;
 
 /* Plans everything and adds the graph's buffers to `memory`. On failure the graph can be released.
@@ -76,6 +78,11 @@ void oce_graph_release(oce_graph *graph);
 /* Tensor of variable `index` within `block`. */
 oce_status oce_graph_variable(const oce_graph *graph, int index, oce_buffer *block,
                               oce_tensor *tensor);
+
+/* Forward pass of a convolution node to its output tensor. */
+oce_status oce_node_convolve(const oce_node *node, const oce_memory *memory, const oce_tensor *x,
+                             const oce_tensor *weights, const oce_tensor *bias,
+                             oce_buffer *workspace);
 
 /* What a pass needs to know about dropout. */
 typedef struct oce_dropout_state {

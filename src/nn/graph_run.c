@@ -21,6 +21,33 @@ static oce_dropout layer_dropout(const oce_graph *graph, int index,
     };
 }
 
+oce_status oce_node_convolve(const oce_node *node, const oce_memory *memory, const oce_tensor *x,
+                             const oce_tensor *weights, const oce_tensor *bias,
+                             oce_buffer *workspace) {
+    oce_buffer *prepared = oce_memory_buffer(memory, node->prepared_buffer);
+    if (prepared == NULL)
+        return oce_conv2d_forward(node->conv, x, weights, bias, &node->output_tensor, workspace);
+    return oce_conv2d_forward_prepared(node->conv, x, weights, prepared, bias, &node->output_tensor,
+                                       workspace);
+}
+
+/* Without training, filters are prepared once for all passes with the same parameters. */
+static oce_status prepare_filters(oce_graph *graph, const oce_memory *memory,
+                                  oce_buffer *parameters) {
+    for (int i = 0; i < graph->node_count; i++) {
+        const oce_node *node = &graph->nodes[i];
+        oce_tensor weights;
+        if (node->prepared_buffer < 0)
+            continue;
+        OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
+        oce_device_label(graph->device, "filters", 0);
+        OCE_TRY(oce_conv2d_prepare(node->conv, &weights,
+                                   oce_memory_buffer(memory, node->prepared_buffer)));
+    }
+    graph->is_prepared = true;
+    return OCE_OK;
+}
+
 static oce_status forward_node(oce_graph *graph, int index, const oce_memory *memory,
                                oce_buffer *parameters, const oce_dropout_state *dropout) {
     oce_node *node = &graph->nodes[index];
@@ -37,7 +64,7 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
                      oce_node_forward_flops(node) * (double)graph->batch);
     switch (node->layer->kind) {
     case OCE_LAYER_CONV2D:
-        return oce_conv2d_forward(node->conv, x, &weights, &bias, &node->output_tensor, workspace);
+        return oce_node_convolve(node, memory, x, &weights, &bias, workspace);
     case OCE_LAYER_MAX_POOL:
     case OCE_LAYER_AVERAGE_POOL:
         return oce_pool_forward(node->pool, x, &node->output_tensor,
@@ -56,6 +83,8 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
 
 oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                              const oce_dropout_state *dropout) {
+    if (!graph->is_prepared)
+        OCE_TRY(prepare_filters(graph, memory, parameters));
     for (int i = 0; i < graph->node_count; i++) {
         OCE_TRY(forward_node(graph, i, memory, parameters, dropout));
         i += graph->nodes[i].strip > 0; /* the pool above was computed too */

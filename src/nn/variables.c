@@ -55,6 +55,7 @@ oce_status oce_model_set(oce_model *model, int index, oce_variable_part part, co
                          int64_t count) {
     oce_tensor tensor;
     OCE_TRY(variable_part(model, index, part, count, &tensor));
+    model->graph.is_prepared = false;
     return oce_tensor_write(&tensor, values);
 }
 

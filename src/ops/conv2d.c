@@ -14,6 +14,7 @@ typedef struct planned_pass {
     const oce_conv2d_method *method;
     void *state;
     size_t workspace_in_place, workspace_copied; /* bytes, by whether X is read in place */
+    size_t prepared;                             /* bytes of a prepared filter */
 } planned_pass;
 
 struct oce_conv2d_plan {
@@ -103,6 +104,7 @@ static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
         .filters = desc->filters,
         .window = g,
         .activation = desc->activation,
+        .keeps_filter = desc->keeps_filter,
         .gemm_family = desc->gemm_family,
         .x_dim = {desc->batch, g.input[0], g.input[1], desc->channels},
         .f_dim = {g.size[0], g.size[1], desc->channels, desc->filters},
@@ -172,6 +174,8 @@ static oce_status try_method(const oce_conv2d_plan *plan, const oce_conv2d_metho
         status = method->workspace(&plan->shape, p->state, true, &p->workspace_in_place);
     if (status == OCE_OK)
         status = method->workspace(&plan->shape, p->state, false, &p->workspace_copied);
+    if (status == OCE_OK && pass == OCE_PASS_FORWARD && method->prepared != NULL)
+        status = method->prepared(&plan->shape, p->state, &p->prepared);
     if (status != OCE_OK)
         release_pass(p);
     return status;
@@ -283,6 +287,10 @@ size_t oce_conv2d_plan_workspace(const oce_conv2d_plan *plan, const oce_halo *x_
     return largest;
 }
 
+size_t oce_conv2d_plan_prepared_bytes(const oce_conv2d_plan *plan) {
+    return plan->passes[pass_index(OCE_PASS_FORWARD)].prepared;
+}
+
 double oce_conv2d_plan_flops(const oce_conv2d_plan *plan, oce_pass pass) {
     double flops = plan->passes[pass_index(pass)].method != NULL ? 2 : 0;
     for (int i = 0; i < 4; i++)
@@ -334,18 +342,48 @@ static oce_status run(const oce_conv2d_plan *plan, oce_pass pass,
     return p->method->run(&plan->shape, p->state, operands, workspace);
 }
 
+static oce_status check_prepared(const oce_conv2d_plan *plan, const oce_buffer *prepared) {
+    OCE_TRY(oce_buffer_expect(prepared, "prepared filter", oce_conv2d_plan_prepared_bytes(plan)));
+    return check_device(plan, prepared, "prepared filter");
+}
+
+oce_status oce_conv2d_prepare(oce_conv2d_plan *plan, const oce_tensor *filter,
+                              oce_buffer *prepared) {
+    const planned_pass *p = &plan->passes[pass_index(OCE_PASS_FORWARD)];
+    OCE_TRY(check_tensor(plan, filter, "filter", plan->shape.f_dim));
+    OCE_TRY(oce_tensor_expect_dense(filter, "filter", oce_tensor_count(filter)));
+    OCE_TRY(check_prepared(plan, prepared));
+    return p->prepared > 0 ? p->method->prepare_filter(p->state, filter, prepared) : OCE_OK;
+}
+
+static oce_status forward(oce_conv2d_plan *plan, const oce_conv2d_operands *operands,
+                          oce_buffer *workspace) {
+    const char *const names[3] = {"x", "filter", "y"};
+    OCE_TRY(check_run(plan, OCE_PASS_FORWARD, operands, names, workspace));
+    return oce_tensor_count(operands->y) > 0 ? run(plan, OCE_PASS_FORWARD, operands, workspace)
+                                             : OCE_OK;
+}
+
 oce_status oce_conv2d_forward(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *filter,
                               const oce_tensor *bias, const oce_tensor *y, oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {x, filter, bias, y};
-    const char *const names[3] = {"x", "filter", "y"};
-    OCE_TRY(check_run(plan, OCE_PASS_FORWARD, &operands, names, workspace));
-    return oce_tensor_count(y) > 0 ? run(plan, OCE_PASS_FORWARD, &operands, workspace) : OCE_OK;
+    const oce_conv2d_operands operands = {x, filter, bias, y, NULL};
+    return forward(plan, &operands, workspace);
+}
+
+oce_status oce_conv2d_forward_prepared(oce_conv2d_plan *plan, const oce_tensor *x,
+                                       const oce_tensor *filter, const oce_buffer *prepared,
+                                       const oce_tensor *bias, const oce_tensor *y,
+                                       oce_buffer *workspace) {
+    const bool is_used = oce_conv2d_plan_prepared_bytes(plan) > 0;
+    const oce_conv2d_operands operands = {x, filter, bias, y, is_used ? prepared : NULL};
+    OCE_TRY(check_prepared(plan, prepared));
+    return forward(plan, &operands, workspace);
 }
 
 oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
                                  const oce_tensor *filter, const oce_tensor *dx,
                                  oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {dx, filter, NULL, dy};
+    const oce_conv2d_operands operands = {dx, filter, NULL, dy, NULL};
     const char *const names[3] = {"dx", "filter", "dy"};
     OCE_TRY(check_run(plan, OCE_PASS_INPUT_GRAD, &operands, names, workspace));
     if (oce_tensor_count(dx) == 0)
@@ -357,7 +395,7 @@ oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
 
 oce_status oce_conv2d_filter_grad(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *dy,
                                   const oce_tensor *dfilter, oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {x, dfilter, NULL, dy};
+    const oce_conv2d_operands operands = {x, dfilter, NULL, dy, NULL};
     const char *const names[3] = {"x", "dfilter", "dy"};
     OCE_TRY(check_run(plan, OCE_PASS_FILTER_GRAD, &operands, names, workspace));
     const size_t count = oce_tensor_count(dfilter);

@@ -18,6 +18,7 @@ typedef struct oce_conv2d_shape {
     int64_t batch, channels, filters;
     oce_window_geometry window;
     oce_activation activation;
+    bool keeps_filter;           /* many forward passes with one filter are to come */
     oce_gemm_family gemm_family; /* asked for, of im2col's products */
     int64_t x_dim[4];            /* {N, H, W, C} */
     int64_t f_dim[4];            /* {R, S, C, K} */
@@ -29,6 +30,7 @@ typedef struct oce_conv2d_shape {
  * bias is NULL unless a forward pass has one. */
 typedef struct oce_conv2d_operands {
     const oce_tensor *x, *filter, *bias, *y;
+    const oce_buffer *prepared; /* forward: the filter, prepared; NULL: it is not */
 } oce_conv2d_operands;
 
 /* A family. `state` is what prepare() made for one pass; NULL, or a block that free() gives back.
@@ -50,6 +52,9 @@ typedef struct oce_conv2d_method {
                             size_t *bytes);
     oce_status (*run)(const oce_conv2d_shape *shape, const void *state,
                       const oce_conv2d_operands *operands, oce_buffer *workspace);
+    /* Bytes of a filter prepared for forward passes, and how it is made. NULL: none is. */
+    oce_status (*prepared)(const oce_conv2d_shape *shape, const void *state, size_t *bytes);
+    oce_status (*prepare_filter)(const void *state, const oce_tensor *filter, oce_buffer *prepared);
     /* Gives back what `state` refers to, before free(state). NULL: nothing. */
     void (*release)(void *state);
 } oce_conv2d_method;

@@ -13,6 +13,7 @@ enum {
     LOCAL_TILES = 12,    /* that local memory must have room for: fewer read the filter too often */
     STREAM_TILES = 4,    /* reading the filter takes as long as computing so many tiles */
     LEAST_TILES = 16,    /* to be worth the transforms of the filter */
+    LEAST_PREPARED = 4,  /* to be worth reading a transformed filter, which is larger */
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
@@ -83,11 +84,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
  */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
     (void)limits;
+    const bool is_prepared = shape->keeps_filter && pass == OCE_PASS_FORWARD;
     const bool is_back = pass == OCE_PASS_INPUT_GRAD;
     const int64_t most = shape->window.size[0] == 3 ? 4096 : 512;
     const int64_t *to = is_back ? shape->x_dim : shape->y_dim;
     const int64_t tiles = shape->batch * oce_ceil_div(to[1], 4) * oce_ceil_div(to[2], 4);
-    if (tiles < LEAST_TILES)
+    if (tiles < (is_prepared ? LEAST_PREPARED : LEAST_TILES))
         return false;
     return pass == OCE_PASS_FILTER_GRAD || (is_back ? shape->filters : shape->channels) <= most;
 }
@@ -273,7 +275,8 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 /* Transforms the filter, or, for the input gradient, the filter with its taps reversed and its
  * channels exchanged. */
 static oce_status transform_filter(const winograd_state *state, const oce_tensor *filter,
-                                   oce_buffer *workspace, const winograd_space *at) {
+                                   oce_buffer *workspace, const winograd_space *at,
+                                   const oce_arg *target) {
     const int64_t window = state->alpha - state->tile + 1, width = block_width(state);
     int64_t tap = state->channels * state->filters, channel = state->filters, block = width;
     oce_arg source = oce_arg_tensor(filter);
@@ -286,12 +289,9 @@ static oce_status transform_filter(const winograd_state *state, const oce_tensor
         channel = width;
         block = window * window * tap;
     }
-    const oce_arg args[] = {source,
-                            oce_arg_long(tap),
-                            oce_arg_long(channel),
-                            oce_arg_long(block),
-                            oce_arg_part(workspace, at->filter),
-                            oce_arg_int(state->channels)};
+    const oce_arg args[] = {
+        source,  oce_arg_long(tap),           oce_arg_long(channel), oce_arg_long(block),
+        *target, oce_arg_int(state->channels)};
     return oce_launch(state->filter,
                       oce_range_groups(state->channels, state->blocks.parts[0].blocks, 1), args,
                       OCE_COUNT(args));
@@ -311,10 +311,13 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
     const winograd_space at = place(state);
     const bool is_forward = state->pass == OCE_PASS_FORWARD;
     const oce_tensor *from = is_forward ? o->x : o->y, *to = is_forward ? o->y : o->x;
-    OCE_TRY(transform_filter(state, o->filter, workspace, &at));
+    const oce_arg filter =
+        o->prepared != NULL ? oce_arg_part(o->prepared, 0) : oce_arg_part(workspace, at.filter);
+    if (o->prepared == NULL)
+        OCE_TRY(transform_filter(state, o->filter, workspace, &at, &filter));
     const oce_arg args[] = {oce_arg_tensor(from),
                             STRIDES(from),
-                            oce_arg_part(workspace, at.filter),
+                            filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
                             STRIDES(to),
@@ -376,6 +379,20 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
     return run_forward(shape, state, operands, workspace);
 }
 
+static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaque, size_t *bytes) {
+    const winograd_state *state = opaque;
+    const int64_t extents[] = {state->alpha, state->alpha, shape->channels, shape->filters};
+    oce_conv2d_space space = {0, false};
+    (void)take_product(&space, extents, 4);
+    return oce_conv2d_space_bytes(&space, bytes);
+}
+
+static oce_status prepare_filter(const void *opaque, const oce_tensor *filter,
+                                 oce_buffer *prepared) {
+    const oce_arg target = oce_arg_part(prepared, 0);
+    return transform_filter(opaque, filter, NULL, NULL, &target); /* a forward pass has no panels */
+}
+
 const oce_conv2d_method oce_conv2d_winograd = {
     .family = OCE_CONV2D_WINOGRAD,
     .serves = serves,
@@ -383,4 +400,6 @@ const oce_conv2d_method oce_conv2d_winograd = {
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
+    .prepared = prepared_bytes,
+    .prepare_filter = prepare_filter,
 };

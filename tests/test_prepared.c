@@ -1,0 +1,112 @@
+/* Filters that are prepared once for many forward passes. */
+#include "support/compare.h"
+#include "support/device.h"
+
+#include <ocelli/conv2d.h>
+#include <ocelli/model.h>
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES = 2, CHANNELS = 32, FILTERS = 64, SIDE = 14, CLASSES = 10, MNIST_IMAGE = 28 * 28 };
+
+static void expect_same_bits(oce_device *device, oce_conv2d_family family, int64_t window) {
+    const oce_conv2d_desc desc = {.batch = IMAGES,
+                                  .height = SIDE,
+                                  .width = SIDE,
+                                  .channels = CHANNELS,
+                                  .filters = FILTERS,
+                                  .window = {.size = {window, window}, .padding = OCE_PADDING_SAME},
+                                  .activation = OCE_ACTIVATION_RELU,
+                                  .family = family,
+                                  .keeps_filter = true};
+    const size_t weights = (size_t)(window * window) * CHANNELS * FILTERS;
+    const size_t outputs = (size_t)IMAGES * SIDE * SIDE * FILTERS;
+    oce_conv2d_plan *plan = NULL;
+    const oce_status status = oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan);
+    if (status == OCE_ERROR_UNSUPPORTED)
+        return;
+    TEST_OK(status);
+    float *data = test_random((size_t)IMAGES * SIDE * SIDE * CHANNELS, 1);
+    float *filter_data = test_random(weights, 2), *bias_data = test_random(FILTERS, 3);
+    oce_tensor x = test_tensor(device, IMAGES, SIDE, SIDE, CHANNELS, NULL, data);
+    oce_tensor filter = test_tensor(device, window, window, CHANNELS, FILTERS, NULL, filter_data);
+    oce_tensor bias = test_tensor(device, 1, 1, 1, FILTERS, NULL, bias_data);
+    oce_tensor plain = test_tensor(device, IMAGES, SIDE, SIDE, FILTERS, NULL, NULL);
+    oce_tensor kept = test_tensor(device, IMAGES, SIDE, SIDE, FILTERS, NULL, NULL);
+    oce_buffer *workspace = NULL, *prepared = NULL;
+    TEST_OK(oce_buffer_create(device, oce_conv2d_plan_workspace(plan, NULL), &workspace));
+    TEST_OK(oce_buffer_create(device, oce_conv2d_plan_prepared_bytes(plan), &prepared));
+    TEST_OK(oce_conv2d_forward(plan, &x, &filter, &bias, &plain, workspace));
+    TEST_OK(oce_conv2d_prepare(plan, &filter, prepared));
+    for (int run = 0; run < 2; run++)
+        TEST_OK(oce_conv2d_forward_prepared(plan, &x, &filter, prepared, &bias, &kept, workspace));
+    float *expected = test_download(&plain), *got = test_download(&kept);
+    expect_floats(got, expected, outputs, NULL, (compare_limit){0}, "family %s, window %d",
+                  oce_conv2d_family_name(family), (int)window);
+    if (oce_conv2d_plan_prepared_bytes(plan) > 0) {
+        cr_expect_eq(oce_conv2d_prepare(plan, &filter, NULL), OCE_ERROR_INVALID_ARGUMENT);
+        cr_expect_eq(oce_conv2d_forward_prepared(plan, &x, &filter, NULL, &bias, &kept, workspace),
+                     OCE_ERROR_INVALID_ARGUMENT);
+    }
+    free(data);
+    free(filter_data);
+    free(bias_data);
+    free(expected);
+    free(got);
+    oce_buffer_destroy(workspace);
+    oce_buffer_destroy(prepared);
+    oce_tensor_release(&x);
+    oce_tensor_release(&filter);
+    oce_tensor_release(&bias);
+    oce_tensor_release(&plain);
+    oce_tensor_release(&kept);
+    oce_conv2d_plan_destroy(plan);
+}
+
+Test(prepared, filters_give_the_same_bits) {
+    oce_device *device = test_open_device();
+    for (int family = 0; family < OCE_CONV2D_FAMILIES; family++)
+        for (int64_t window = 3; window <= 5; window += 2)
+            expect_same_bits(device, (oce_conv2d_family)family, window);
+    oce_device_close(device);
+}
+
+static oce_model *forward_model(oce_device *device, uint64_t seed) {
+    const oce_model_options options = {.batch = IMAGES, .input_scale = 1.0F / 255.0F, .seed = seed};
+    oce_model *model = NULL;
+    TEST_OK(oce_model_create(device, oce_network_mnist(), &options, &model));
+    TEST_OK(oce_model_allocate(model));
+    return model;
+}
+
+/* Gives `to` the variables of `from`. */
+static void copy_variables(oce_model *from, oce_model *to) {
+    for (int v = 0; v < oce_model_variable_count(from); v++) {
+        oce_variable variable;
+        oce_model_variable(from, v, &variable);
+        float *values = test_zeros((size_t)variable.count);
+        TEST_OK(oce_model_get(from, v, OCE_VARIABLE_VALUE, values, variable.count));
+        TEST_OK(oce_model_set(to, v, OCE_VARIABLE_VALUE, values, variable.count));
+        free(values);
+    }
+}
+
+Test(prepared, filters_follow_the_parameters) {
+    oce_device *device = test_open_device();
+    oce_model *model = forward_model(device, 1), *other = forward_model(device, 2);
+    uint8_t images[IMAGES * MNIST_IMAGE];
+    for (size_t i = 0; i < sizeof images; i++)
+        images[i] = (uint8_t)(i * 37 % 251);
+    float before[IMAGES * CLASSES], after[IMAGES * CLASSES], expected[IMAGES * CLASSES];
+    TEST_OK(oce_model_predict(model, images, IMAGES, before));
+    TEST_OK(oce_model_predict(other, images, IMAGES, expected));
+    cr_assert(memcmp(before, expected, sizeof before) != 0, "two seeds, the same answers");
+    copy_variables(other, model);
+    TEST_OK(oce_model_predict(model, images, IMAGES, after));
+    expect_floats(after, expected, IMAGES * CLASSES, NULL, (compare_limit){0}, "probabilities");
+    oce_model_destroy(model);
+    oce_model_destroy(other);
+    oce_device_close(device);
+}
