@@ -322,6 +322,22 @@ Test(cli_train, info_prints_layers_and_bytes) {
     command_free(&r);
 }
 
+/* By the names of the families that are planned; a GPU may have no Winograd to switch off. */
+Test(cli_train, winograd_can_be_switched_off) {
+    static const char *const choices[] = {"on", "off"};
+    int layers[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        command_result r =
+            command_ocelli(NULL, "info", "cifar10", "--json", "--winograd", choices[i]);
+        cr_assert_eq(r.code, 0, "%s", r.err);
+        for (const char *at = r.out; (at = strstr(at, "\"winograd\"")) != NULL; at++)
+            layers[i]++;
+        command_free(&r);
+    }
+    cr_expect(layers[0] > 0, "Winograd is in no pass of a layer");
+    cr_expect_eq(layers[1], 0, "Winograd is still in %d passes", layers[1]);
+}
+
 /* The golden MNIST run, through the command: TensorFlow's start as a checkpoint, file order. */
 Test(cli_train, golden_run_from_a_checkpoint) {
     const char *data = getenv("OCELLI_DATA");
