@@ -74,6 +74,7 @@ EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 TENSORFLOW_SRC := $(sort $(wildcard tests/tensorflow/*.c))
 KERNELS := $(sort $(wildcard cl/*.cl cl/*.h))
+TUNING := $(sort $(wildcard tuning/*.json))
 HEADERS := $(sort $(wildcard include/ocelli/*.h))
 
 PROTO_C := $(PROTO_SRC:src/%.proto=$(GEN)/%.pb-c.c)
@@ -118,7 +119,7 @@ $(READY): tools/setup
 CONTENTS := $(BUILD)/contents
 $(CONTENTS): force
 	@mkdir -p $(BUILD)
-	@printf '%s\n' $(call quote,$(FLAGS_ID) $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) $(KERNELS)) >$@.$$$$; \
+	@printf '%s\n' $(call quote,$(FLAGS_ID) $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) $(KERNELS) $(TUNING)) >$@.$$$$; \
 	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 .PHONY: force
 force:
@@ -153,8 +154,8 @@ $(GEN)/embed: tools/embed.c | $(READY)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -o $@ $< $(LDFLAGS)
 
-$(GEN)/embedded.c: $(GEN)/embed $(KERNELS) $(CONTENTS)
-	$(Q)$(GEN)/embed $@ $(KERNELS)
+$(GEN)/embedded.c: $(GEN)/embed $(KERNELS) $(TUNING) $(CONTENTS)
+	$(Q)$(GEN)/embed $@ $(KERNELS) $(TUNING)
 
 define link
 @mkdir -p $(@D)

@@ -21,6 +21,7 @@
 #include <ocelli/status.h>
 #include <ocelli/tensor.h>
 #include <ocelli/train.h>
+#include <ocelli/tune.h>
 #include <ocelli/window.h>
 
 #endif

@@ -99,6 +99,7 @@ void oce_device_close(oce_device *device) {
     oce_profile_release(&device->profile);
     oce_programs_release(device);
     oce_notices_release(device);
+    oce_tuning_release(&device->tuning);
     if (device->queue != NULL)
         clReleaseCommandQueue(device->queue);
     if (device->context != NULL)
@@ -113,6 +114,12 @@ const oce_device_info *oce_device_get_info(const oce_device *device) {
 
 const oce_limits *oce_device_limits(const oce_device *device) {
     return &device->limits;
+}
+
+char oce_device_force_tile(oce_device *device, char tile) {
+    const char before = device->limits.tile;
+    device->limits.tile = tile;
+    return before;
 }
 
 oce_status oce_device_finish(oce_device *device) {

@@ -6,6 +6,7 @@
 #include "device/fault.h"
 #include "device/opencl.h"
 #include "device/platform.h"
+#include "device/tuning.h"
 
 typedef struct oce_program {
     char *key; /* file name, blank, options */
@@ -68,6 +69,7 @@ struct oce_device {
     oce_notice *notices;          /* in order */
     oce_clblast_trial clblast[2]; /* of one product, of several */
     oce_fault fault;
+    oce_tuning tuning;
     uint64_t allocations; /* buffers made so far */
     uint64_t allocated;   /* bytes of those that are left */
 };

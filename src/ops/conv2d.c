@@ -85,8 +85,8 @@ static int64_t reach_after(const oce_window_geometry *g, int axis) {
     return at_least_0(last - (g->input[axis] - 1));
 }
 
-static oce_status resolve_shape(const oce_conv2d_desc *desc, unsigned passes,
-                                oce_conv2d_shape *shape) {
+oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
+                              oce_conv2d_shape *shape) {
     OCE_REQUIRE(desc->batch >= 0, OCE_ERROR_INVALID_ARGUMENT, "conv2d: batch %lld is negative",
                 (long long)desc->batch);
     const bool may_be_empty = passes == OCE_PASS_FILTER_GRAD; /* as TensorFlow has it */
@@ -203,12 +203,30 @@ static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass
     return status;
 }
 
+/* Plans a pass as the tuning table says; false if it has nothing for it, or nothing that can be
+ * done here. */
+static bool use_tuned(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
+                      planned_pass *p) {
+    char tile = '\0';
+    const oce_conv2d_family family = oce_conv2d_tuned(plan->device, &plan->shape, pass, &tile);
+    const oce_conv2d_method *method = forced_method(family, oce_device_limits(plan->device));
+    if (method == NULL || (no_winograd && family == OCE_CONV2D_WINOGRAD))
+        return false;
+    const char forced = oce_device_limits(plan->device)->tile;
+    oce_device_force_tile(plan->device, forced != '\0' ? forced : tile);
+    const oce_status status = try_method(plan, method, pass, p);
+    oce_device_force_tile(plan->device, forced);
+    return status == OCE_OK;
+}
+
 static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, oce_pass pass) {
     planned_pass *p = &plan->passes[pass_index(pass)];
     if (plan->shape.y_dim[1] == 0 || plan->shape.y_dim[2] == 0)
         OCE_TRY(oce_conv2d_layout_get(plan->device, &plan->layout));
     if (desc->family == OCE_CONV2D_AUTO)
-        return choose(plan, desc->no_winograd, pass, p);
+        return use_tuned(plan, desc->no_winograd, pass, p)
+                   ? OCE_OK
+                   : choose(plan, desc->no_winograd, pass, p);
     const oce_conv2d_method *method = forced_method(desc->family, oce_device_limits(plan->device));
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);
@@ -221,7 +239,7 @@ oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *des
     OCE_REQUIRE(passes != 0 && (passes & ~(unsigned)OCE_PASS_ALL) == 0, OCE_ERROR_INVALID_ARGUMENT,
                 "conv2d: %u is no set of passes", passes);
     oce_conv2d_shape shape;
-    OCE_TRY(resolve_shape(desc, passes, &shape));
+    OCE_TRY(oce_conv2d_resolve(desc, passes, &shape));
     oce_conv2d_plan *plan = calloc(1, sizeof *plan);
     OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     plan->device = device;

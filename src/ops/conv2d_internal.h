@@ -62,6 +62,24 @@ typedef struct oce_conv2d_method {
 extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
     oce_conv2d_im2col, oce_conv2d_implicit_gemm, oce_conv2d_winograd_gpu;
 
+/* Checks a description for `passes` and resolves it. */
+oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
+                              oce_conv2d_shape *shape);
+
+/* ---- Tuning (conv2d_tuned.c) ---------------------------------------------------------------- */
+
+enum { OCE_CONV2D_TEXT = 256 };
+
+/* The names of a pass, and of a shape, in the tuning table. */
+const char *oce_conv2d_operation(oce_pass pass);
+void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_TEXT]);
+
+/* The family that the table has for a pass; AUTO: none. *tile: of the GPU families; '\0': the
+ * rule's.
+ */
+oce_conv2d_family oce_conv2d_tuned(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                                   char *tile);
+
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 
 /* True if windows may read up to `reach` outside the images of `tensor` without a test, and its

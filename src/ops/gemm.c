@@ -3,23 +3,23 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "device/tuning.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const oce_gemm_method *const methods[OCE_GEMM_FAMILIES] = {
-    [OCE_GEMM_NAIVE] = &oce_gemm_naive,
-    [OCE_GEMM_PANEL] = &oce_gemm_panel,
-    [OCE_GEMM_CLBLAST] = &oce_gemm_clblast,
-    [OCE_GEMM_THIN] = &oce_gemm_thin,
+    [OCE_GEMM_NAIVE] = &oce_gemm_naive,     [OCE_GEMM_PANEL] = &oce_gemm_panel,
+    [OCE_GEMM_CLBLAST] = &oce_gemm_clblast, [OCE_GEMM_THIN] = &oce_gemm_thin,
     [OCE_GEMM_TILED] = &oce_gemm_tiled,
 };
 
 const char *oce_gemm_family_name(oce_gemm_family family) {
     static const char *const names[OCE_GEMM_FAMILIES] = {
-        [OCE_GEMM_AUTO] = "auto",       [OCE_GEMM_NAIVE] = "naive", [OCE_GEMM_PANEL] = "panel",
-        [OCE_GEMM_THIN] = "thin",
-        [OCE_GEMM_CLBLAST] = "clblast", [OCE_GEMM_TILED] = "tiled", [OCE_GEMM_OWN] = "own",
+        [OCE_GEMM_AUTO] = "auto", [OCE_GEMM_NAIVE] = "naive",     [OCE_GEMM_PANEL] = "panel",
+        [OCE_GEMM_THIN] = "thin", [OCE_GEMM_CLBLAST] = "clblast", [OCE_GEMM_TILED] = "tiled",
+        [OCE_GEMM_OWN] = "own",
     };
     return (unsigned)family < OCE_GEMM_FAMILIES ? names[family] : "unknown";
 }
@@ -108,6 +108,34 @@ static oce_status choose(oce_gemm_plan *plan) {
     return status;
 }
 
+void oce_gemm_shape_text(const oce_gemm_desc *d, char text[OCE_GEMM_TEXT]) {
+    snprintf(text, OCE_GEMM_TEXT, "m=%lld n=%lld k=%lld ta=%d tb=%d", (long long)d->m,
+             (long long)d->n, (long long)d->k, d->transpose_a, d->transpose_b);
+}
+
+/* Plans as the tuning table says; false if it has nothing for the product, or nothing that can be
+ * done here. */
+static bool use_tuned(oce_gemm_plan *plan) {
+    char shape[OCE_GEMM_TEXT];
+    oce_gemm_shape_text(&plan->desc, shape);
+    const oce_tuning_entry *entry = oce_tuning_find(plan->device, "gemm", shape);
+    const oce_gemm_method *method = NULL;
+    for (int i = 0; entry != NULL && i < OCE_GEMM_FAMILIES; i++)
+        if (methods[i] != NULL &&
+            strcmp(entry->family, oce_gemm_family_name((oce_gemm_family)i)) == 0)
+            method = methods[i];
+    if (method == NULL || (plan->desc.family == OCE_GEMM_OWN && method->family == OCE_GEMM_CLBLAST))
+        return false;
+    const char forced = oce_device_limits(plan->device)->tile;
+    const char tile = oce_tuning_letter(entry->configuration, "tile");
+    plan->configuration = entry->configuration;
+    oce_device_force_tile(plan->device, forced != '\0' ? forced : tile);
+    const oce_status status = try_method(plan, method);
+    oce_device_force_tile(plan->device, forced);
+    plan->configuration = "";
+    return status == OCE_OK;
+}
+
 oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
                                 oce_gemm_plan **result) {
     *result = NULL;
@@ -116,8 +144,13 @@ oce_status oce_gemm_plan_create(oce_device *device, const oce_gemm_desc *desc,
     OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a gemm plan");
     plan->device = device;
     plan->desc = *desc;
+    plan->configuration = "";
     const bool is_open = desc->family == OCE_GEMM_AUTO || desc->family == OCE_GEMM_OWN;
-    const oce_status status = is_open ? choose(plan) : try_method(plan, methods[desc->family]);
+    oce_status status = OCE_OK;
+    if (!is_open)
+        status = try_method(plan, methods[desc->family]);
+    else if (!use_tuned(plan))
+        status = choose(plan);
     if (status != OCE_OK) {
         oce_gemm_plan_destroy(plan);
         return status;

@@ -2,6 +2,9 @@
 #include "ops/gemm_internal.h"
 
 #include "base/size.h"
+#include "device/tuning.h"
+
+#include <stdio.h>
 
 /* ---- Register tile ------------------------------------------------------------------------- */
 
@@ -24,19 +27,33 @@ typedef struct tile {
 static const tile tiles_of_32[] = {{6, 4}, {5, 4}, {4, 4}, {2, 4}, {1, 4}, {8, 2}, {4, 2}, {8, 1}};
 static const tile tiles_of_16[] = {{6, 2}, {5, 2}, {4, 2}, {2, 4}, {1, 4}, {8, 1}};
 
-/* The tile that computes C soonest, the rows and columns beyond its edges counted in. */
-static void choose_tile(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *blocks) {
+static const tile *tiles_of(int vector_width, int *count) {
     const bool is_wide = vector_width == 16; /* AVX-512; others are taken to have 16 registers */
-    const tile *tiles = is_wide ? tiles_of_32 : tiles_of_16;
-    const int count = is_wide ? OCE_COUNT(tiles_of_32) : OCE_COUNT(tiles_of_16);
+    *count = is_wide ? OCE_COUNT(tiles_of_32) : OCE_COUNT(tiles_of_16);
+    return is_wide ? tiles_of_32 : tiles_of_16;
+}
+
+/* A that is read in place has no rows beyond its edge. */
+static bool fits(const oce_gemm_desc *d, tile t) {
+    return d->transpose_a || t.rows <= d->m || t.rows == 1;
+}
+
+/* What all tiles of C cost, the rows and columns beyond its edges counted in. */
+static int64_t cost_of(const oce_gemm_desc *d, int vector_width, tile t) {
+    return oce_ceil_div(d->m, t.rows) * oce_ceil_div(d->n, t.vectors * vector_width) *
+           tile_cost(t.rows, t.vectors);
+}
+
+/* The tile that computes C soonest. */
+static void choose_tile(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *blocks) {
+    int count = 0;
+    const tile *tiles = tiles_of(vector_width, &count);
     int64_t best = INT64_MAX;
     for (int i = 0; i < count; i++) {
         const tile t = tiles[i];
-        if (!d->transpose_a && t.rows > d->m && t.rows > 1)
-            continue; /* A is read in place: there are no rows beyond its edge */
-        const int64_t cost = oce_ceil_div(d->m, t.rows) *
-                             oce_ceil_div(d->n, t.vectors * vector_width) *
-                             tile_cost(t.rows, t.vectors);
+        if (!fits(d, t))
+            continue;
+        const int64_t cost = cost_of(d, vector_width, t);
         if (cost < best) {
             best = cost;
             blocks->tile_rows = t.rows;
@@ -61,8 +78,9 @@ static int at_most(int value, int limit) {
     return value < limit ? value : limit;
 }
 
-/* The largest K block, and strip of a transposed A, that local memory has room for. */
-static bool choose_local(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+/* The largest K block, up to `k_most`, and strip of a transposed A, that local memory has room for.
+ */
+static bool choose_local(const oce_gemm_desc *d, int vector_width, size_t local_bytes, int k_most,
                          oce_gemm_blocks *blocks) {
     const int width = blocks->tile_vectors * vector_width;
     const int floats =
@@ -70,8 +88,7 @@ static bool choose_local(const oce_gemm_desc *d, int vector_width, size_t local_
     /* A step of K takes a row of the panel and of the strip, which may be padded by 16 floats. */
     const int padding = 16, usual_strip = 64;
     const int step = width + (d->transpose_a ? usual_strip + padding : 0);
-    blocks->k_block =
-        at_most(at_most(PANEL_FLOATS / width, LARGEST_K_BLOCK), floats / step) / 16 * 16;
+    blocks->k_block = at_most(k_most, floats / step) / 16 * 16;
     if (blocks->k_block == 0)
         return false;
     if (d->transpose_a) {
@@ -172,11 +189,15 @@ static void shorten_loops(const oce_gemm_desc *d, int vector_width, oce_gemm_blo
     }
 }
 
-bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
-                            oce_gemm_blocks *blocks) {
-    *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
-    choose_tile(d, vector_width, blocks);
-    if (!choose_local(d, vector_width, local_bytes, blocks))
+/* The K block whose panel fits the first-level cache. */
+static int usual_k_block(const oce_gemm_blocks *b, int vector_width) {
+    return at_most(PANEL_FLOATS / (b->tile_vectors * vector_width), LARGEST_K_BLOCK);
+}
+
+/* The rest, for a tile and K block. */
+static bool finish_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes, int k_most,
+                          oce_gemm_blocks *blocks) {
+    if (!choose_local(d, vector_width, local_bytes, k_most, blocks))
         return false;
     if (d->m == 0 || d->n == 0)
         return true;
@@ -193,4 +214,65 @@ bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t loc
     if (vector_width == 4)
         shorten_loops(d, vector_width, blocks);
     return true;
+}
+
+bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+                            oce_gemm_blocks *blocks) {
+    return oce_gemm_configure_blocks(d, vector_width, local_bytes, "", blocks);
+}
+
+/* ---- Tuning -------------------------------------------------------------------------------- */
+
+/* K blocks worth a try: a panel of half, all and twice the first-level cache. */
+static int k_blocks_of(const oce_gemm_blocks *b, int vector_width, int list[3]) {
+    const int usual = usual_k_block(b, vector_width) / 16 * 16;
+    list[0] = usual;
+    list[1] = usual * 2;
+    list[2] = usual / 32 * 16;
+    return list[2] > 0 ? 3 : 2;
+}
+
+bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+                               const char *configuration, oce_gemm_blocks *blocks) {
+    *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
+    choose_tile(d, vector_width, blocks);
+    const long rows = oce_tuning_value(configuration, "rows", blocks->tile_rows);
+    const long vectors = oce_tuning_value(configuration, "vectors", blocks->tile_vectors);
+    bool is_known = false;
+    int count = 0, k_blocks[3];
+    const tile *tiles = tiles_of(vector_width, &count);
+    for (int i = 0; i < count && !is_known; i++)
+        if (tiles[i].rows == rows && tiles[i].vectors == vectors && fits(d, tiles[i])) {
+            is_known = true;
+            blocks->tile_rows = tiles[i].rows;
+            blocks->tile_vectors = tiles[i].vectors;
+        }
+    const int usual = usual_k_block(blocks, vector_width);
+    const long k_block = oce_tuning_value(configuration, "k_block", usual);
+    bool is_known_block = k_block == usual;
+    for (int i = k_blocks_of(blocks, vector_width, k_blocks); i-- > 0 && !is_known_block;)
+        is_known_block = k_blocks[i] == k_block;
+    return is_known && is_known_block &&
+           finish_blocks(d, vector_width, local_bytes, (int)k_block, blocks);
+}
+
+int oce_gemm_configurations(const oce_gemm_desc *d, int vector_width,
+                            char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT]) {
+    oce_gemm_blocks own = {.tile_rows = 1, .tile_vectors = 1};
+    int count = 0, tile_count = 0, k_blocks[3];
+    const tile *tiles = tiles_of(vector_width, &tile_count);
+    choose_tile(d, vector_width, &own);
+    const int64_t least = cost_of(d, vector_width, (tile){own.tile_rows, own.tile_vectors});
+    for (int i = 0; i < tile_count; i++) {
+        const oce_gemm_blocks b = {.tile_rows = tiles[i].rows, .tile_vectors = tiles[i].vectors};
+        const bool is_own = b.tile_rows == own.tile_rows && b.tile_vectors == own.tile_vectors;
+        if (!fits(d, tiles[i]) || cost_of(d, vector_width, tiles[i]) > least * 3 / 2)
+            continue;
+        const int blocks = k_blocks_of(&b, vector_width, k_blocks);
+        for (int j = is_own; j < blocks && count < OCE_GEMM_CONFIGURATIONS; j++)
+            if (j == 0 || d->k > k_blocks[2]) /* else one K block either way */
+                snprintf(list[count++], OCE_GEMM_TEXT, "rows=%d vectors=%d k_block=%d",
+                         tiles[i].rows, tiles[i].vectors, k_blocks[j]);
+    }
+    return count;
 }

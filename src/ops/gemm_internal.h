@@ -30,9 +30,11 @@ struct oce_gemm_plan {
     oce_device *device;
     oce_gemm_desc desc; /* checked */
     const oce_gemm_method *method;
-    size_t workspace;       /* bytes */
-    oce_kernel *product;    /* naive, panel, thin, tiled */
-    oce_kernel *finish;     /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
+    const char
+        *configuration;  /* what the tuning table asks for while prepare() runs; "": nothing */
+    size_t workspace;    /* bytes */
+    oce_kernel *product; /* naive, panel, thin, tiled */
+    oce_kernel *finish; /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
     oce_gemm_blocks blocks; /* panel */
     oce_tile_product tiles; /* tiled; no product if dot */
     oce_kernel *dot;        /* tiled, few columns */
@@ -68,5 +70,21 @@ bool oce_gemm_is_thin(const oce_gemm_desc *desc);
  */
 bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, int vector_width, size_t local_bytes,
                             oce_gemm_blocks *blocks);
+/* The same with the register tile and K block that a configuration asks for; false too if they are
+ * none of oce_gemm_configurations(). */
+bool oce_gemm_configure_blocks(const oce_gemm_desc *desc, int vector_width, size_t local_bytes,
+                               const char *configuration, oce_gemm_blocks *blocks);
+
+/* ---- Tuning -------------------------------------------------------------------------------- */
+
+enum { OCE_GEMM_TEXT = 128, OCE_GEMM_CONFIGURATIONS = 32 };
+
+/* The product's name in the tuning table. */
+void oce_gemm_shape_text(const oce_gemm_desc *desc, char text[OCE_GEMM_TEXT]);
+
+/* The configurations of the panel family, besides its rule's, that may be worth a try; returns how
+ * many. */
+int oce_gemm_configurations(const oce_gemm_desc *desc, int vector_width,
+                            char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT]);
 
 #endif

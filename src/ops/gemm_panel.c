@@ -52,9 +52,12 @@ static oce_status prepare(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
     const oce_limits *limits = oce_device_limits(plan->device);
     oce_gemm_blocks *blocks = &plan->blocks;
-    OCE_REQUIRE(oce_gemm_choose_blocks(d, limits->vector_width, usable_local_bytes(limits), blocks),
-                OCE_ERROR_UNSUPPORTED, "gemm: %zu bytes of local memory are too little",
-                limits->local_bytes);
+    OCE_REQUIRE(oce_gemm_configure_blocks(d, limits->vector_width, usable_local_bytes(limits),
+                                          plan->configuration, blocks),
+                OCE_ERROR_UNSUPPORTED, "gemm: %zu bytes of local memory are too little%s%s",
+                limits->local_bytes,
+                plan->configuration[0] != '\0' ? ", or there is no configuration " : "",
+                plan->configuration);
     OCE_TRY(partial_bytes(plan, &plan->workspace));
     oce_defines defines = {0};
     oce_define(&defines, "GEMM_MR", blocks->tile_rows);
