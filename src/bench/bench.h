@@ -6,12 +6,16 @@
 
 #include "base/status.h"
 
+enum { OCE_BENCH_INPUTS = 3 };
+
 /* The head of each kind's own record. */
 struct oce_bench {
     oce_device *device;
     oce_status (*run)(oce_bench *bench);
     void (*destroy)(oce_bench *bench); /* releases what the kind holds, not the record */
     oce_bench_info info;
+    /* Of an operation, for who checks its results. */
+    const oce_tensor *inputs[OCE_BENCH_INPUTS], *output;
 };
 
 /* Allocates a kind's zeroed record, which starts with an oce_bench. */

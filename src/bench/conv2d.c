@@ -68,5 +68,11 @@ oce_status oce_bench_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce
     b->bench.run = run;
     b->bench.destroy = destroy;
     b->pass = pass;
+    b->bench.inputs[0] = pass == OCE_PASS_INPUT_GRAD ? &b->y : &b->x;
+    b->bench.inputs[1] = pass == OCE_PASS_FILTER_GRAD ? &b->y : &b->filter;
+    b->bench.inputs[2] = pass == OCE_PASS_FORWARD ? &b->bias : NULL;
+    b->bench.output = pass == OCE_PASS_FORWARD      ? &b->y
+                      : pass == OCE_PASS_INPUT_GRAD ? &b->x
+                                                    : &b->filter;
     return oce_bench_start(&b->bench, create(b, desc), bench);
 }

@@ -46,5 +46,8 @@ oce_status oce_bench_gemm(oce_device *device, const oce_gemm_desc *desc, oce_ben
     gemm_bench *g = record;
     g->bench.run = run;
     g->bench.destroy = destroy;
+    g->bench.inputs[0] = &g->a;
+    g->bench.inputs[1] = &g->b;
+    g->bench.output = &g->c;
     return oce_bench_start(&g->bench, create(g, desc), bench);
 }

@@ -13,7 +13,7 @@
 static const cli_verb *const verbs[] = {
     &cli_verb_train,    &cli_verb_eval,   &cli_verb_predict, &cli_verb_inspect,
     &cli_verb_export,   &cli_verb_import, &cli_verb_info,    &cli_verb_devices,
-    &cli_verb_selftest, &cli_verb_op,     &cli_verb_bench,
+    &cli_verb_selftest, &cli_verb_op,     &cli_verb_bench,   &cli_verb_tune,
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };

@@ -15,5 +15,6 @@ extern const cli_verb cli_verb_op;
 extern const cli_verb cli_verb_predict;
 extern const cli_verb cli_verb_selftest;
 extern const cli_verb cli_verb_train;
+extern const cli_verb cli_verb_tune;
 
 #endif

@@ -1,0 +1,316 @@
+/* The tuning table: what plans take from it, its files, and how candidates are tried. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "support/device.h"
+#include "support/gemm.h"
+#include "support/scratch.h"
+
+#include "device/internal.h"
+#include "ops/gemm_internal.h"
+
+#include <criterion/criterion.h>
+#include <ocelli/tune.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *folder;
+
+/* Each test has a folder, whose tuning.json is the user's file. */
+static void setup(void) {
+    folder = scratch_create();
+    setenv("OCELLI_TUNING", scratch_path(folder, "tuning.json"), 1);
+}
+
+static void teardown(void) {
+    scratch_remove(folder);
+}
+
+TestSuite(tune, .init = setup, .fini = teardown);
+
+static const oce_gemm_desc product = {.m = 30, .n = 40, .k = 50};
+static const char product_shape[] = "m=30 n=40 k=50 ta=0 tb=0";
+
+static oce_gemm_plan *plan_gemm(oce_device *device, const oce_gemm_desc *desc) {
+    oce_gemm_plan *plan = NULL;
+    TEST_OK(oce_gemm_plan_create(device, desc, &plan));
+    return plan;
+}
+
+static oce_gemm_family family_of(oce_device *device) {
+    oce_gemm_plan *plan = plan_gemm(device, &product);
+    const oce_gemm_family family = oce_gemm_plan_family(plan);
+    oce_gemm_plan_destroy(plan);
+    return family;
+}
+
+/* Writes the user's file with one entry for the product; driver NULL: the device's own. */
+static void write_entry(oce_device *device, const char *driver, const char *family,
+                        const char *configuration) {
+    const oce_device_info *info = oce_device_get_info(device);
+    char kernels[32] = "gpu", text[2048];
+    if (device->limits.is_cpu)
+        snprintf(kernels, sizeof kernels, "cpu %d", device->limits.vector_width);
+    snprintf(text, sizeof text,
+             "{\"format\": \"ocelli tuning 1\", \"devices\": [\n"
+             "{\"platform\": \"%s\", \"device\": \"%s\", \"driver\": \"%s\", \"kernels\": \"%s\",\n"
+             " \"entries\": [{\"operation\": \"gemm\", \"shape\": \"%s\", \"family\": \"%s\", "
+             "\"configuration\": \"%s\"}]}]}\n",
+             info->platform_name, info->name, driver != NULL ? driver : info->driver_version,
+             kernels, product_shape, family, configuration);
+    scratch_write_text(folder, "tuning.json", text);
+}
+
+/* Closes a device and opens it again, with an unread table. */
+static oce_device *reopen(oce_device *device) {
+    oce_device_close(device);
+    return test_open_device();
+}
+
+Test(tune, plans_obey_the_table) {
+    oce_device *device = test_open_device();
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
+    write_entry(device, NULL, "naive", "");
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE, "the table was read before");
+    device = reopen(device);
+    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE);
+    const oce_gemm_desc other = {.m = 30, .n = 41, .k = 50};
+    oce_gemm_plan *plan = plan_gemm(device, &other);
+    cr_expect_neq(oce_gemm_plan_family(plan), OCE_GEMM_NAIVE, "it has another shape");
+    oce_gemm_plan_destroy(plan);
+    setenv("OCELLI_TUNING", "off", 1);
+    device = reopen(device);
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE, "tuning is off");
+    oce_device_close(device);
+}
+
+Test(tune, forced_families_go_before) {
+    oce_device *device = test_open_device();
+    oce_gemm_desc forced = product;
+    forced.family = device->limits.is_cpu ? OCE_GEMM_PANEL : OCE_GEMM_TILED;
+    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "naive", "", 1));
+    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE);
+    oce_gemm_plan *plan = plan_gemm(device, &forced);
+    cr_expect_eq(oce_gemm_plan_family(plan), forced.family);
+    oce_gemm_plan_destroy(plan);
+    oce_device_close(device);
+}
+
+Test(tune, what_is_for_others_is_ignored) {
+    oce_device *device = test_open_device();
+    write_entry(device, "another version", "naive", "");
+    device = reopen(device);
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
+    write_entry(device, NULL, "of a later version", "");
+    device = reopen(device);
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
+    cr_expect_null(oce_device_take_notice(device));
+    oce_device_close(device);
+}
+
+/* Register tile and K block come from the entry; the number of sums never does. */
+Test(tune, configurations_of_the_panel_family) {
+    oce_device *device = test_open_device();
+    if (!device->limits.is_cpu) {
+        oce_device_close(device);
+        cr_skip_test("the device is not a CPU");
+    }
+    const oce_gemm_desc desc = {.m = 30, .n = 40, .k = 5000};
+    oce_gemm_plan *usual = plan_gemm(device, &desc);
+    char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT], shape[OCE_GEMM_TEXT];
+    const int count = oce_gemm_configurations(&desc, device->limits.vector_width, list);
+    oce_gemm_shape_text(&desc, shape);
+    cr_assert_gt(count, 2);
+    for (int i = 0; i < count; i++) {
+        TEST_OK(oce_tuning_set(device, "gemm", shape, "panel", list[i], 1));
+        oce_gemm_plan *plan = plan_gemm(device, &desc);
+        const oce_gemm_blocks *b = &plan->blocks;
+        cr_expect_eq(b->tile_rows, oce_tuning_value(list[i], "rows", 0));
+        cr_expect_eq(b->tile_vectors, oce_tuning_value(list[i], "vectors", 0));
+        cr_expect_eq(b->k_block, oce_tuning_value(list[i], "k_block", 0));
+        cr_expect(b->tile_rows != usual->blocks.tile_rows ||
+                      b->tile_vectors != usual->blocks.tile_vectors ||
+                      b->k_block != usual->blocks.k_block,
+                  "%s is the rule's own", list[i]);
+        cr_expect_eq(b->splits, usual->blocks.splits);
+        oce_gemm_plan_destroy(plan);
+        gemm_check(device, &desc, true, NULL, (uint64_t)i);
+    }
+    TEST_OK(oce_tuning_set(device, "gemm", shape, "panel", "rows=7 vectors=9 k_block=5", 1));
+    oce_gemm_plan *plan = plan_gemm(device, &desc);
+    cr_expect_eq(plan->blocks.tile_rows, usual->blocks.tile_rows, "that is no configuration");
+    oce_gemm_plan_destroy(plan);
+    oce_gemm_plan_destroy(usual);
+    oce_device_close(device);
+}
+
+static oce_conv2d_family conv_family(oce_device *device, const oce_conv2d_desc *desc) {
+    oce_conv2d_plan *plan = NULL;
+    TEST_OK(oce_conv2d_plan_create(device, desc, OCE_PASS_FORWARD, &plan));
+    const oce_conv2d_family family = oce_conv2d_plan_family(plan, OCE_PASS_FORWARD);
+    oce_conv2d_plan_destroy(plan);
+    return family;
+}
+
+Test(tune, convolutions_obey_the_table) {
+    oce_device *device = test_open_device();
+    oce_conv2d_desc desc = {.batch = 2,
+                            .height = 8,
+                            .width = 8,
+                            .channels = 16,
+                            .filters = 16,
+                            .window = {.size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}}};
+    const char *shape = "n=2 h=8 w=8 c=16 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
+                        "after=1x1";
+    cr_expect_neq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1));
+    cr_expect_eq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "winograd", "", 1));
+    desc.no_winograd = true;
+    cr_expect_neq(conv_family(device, &desc), OCE_CONV2D_WINOGRAD);
+    oce_device_close(device);
+}
+
+static void expect_damaged(const char *text, const char *part) {
+    oce_device *device = test_open_device();
+    scratch_write_text(folder, "tuning.json", text);
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
+    const char *notice = oce_device_take_notice(device);
+    cr_assert_not_null(notice);
+    cr_expect_not_null(strstr(notice, part), "%s", notice);
+    cr_expect_eq(oce_tune_save(device), OCE_ERROR_FORMAT);
+    char *left = scratch_read(folder, "tuning.json", NULL);
+    cr_expect_str_eq(left, text);
+    free(left);
+    oce_device_close(device);
+}
+
+Test(tune, damaged_files_are_told_and_left_alone) {
+    expect_damaged("{\"format\": \"ocelli tuning 1\",\n \"devices\": [\n", "tuning.json, line 3");
+    expect_damaged("{\"format\": \"ocelli tuning 2\", \"devices\": []}", "\"format\" is not");
+    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": 5}", "\"devices\" is not");
+    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\"}]}",
+                   "device 1, entry 0");
+    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\", "
+                   "\"device\": \"b\", \"driver\": \"c\", \"kernels\": \"gpu\", \"entries\": "
+                   "[{\"operation\": \"gemm\"}]}]}",
+                   "device 1, entry 1: operation, shape or family is missing");
+}
+
+static const char other_device[] =
+    "{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\", \"device\": \"b\", "
+    "\"driver\": \"c\", \"kernels\": \"gpu\", \"entries\": [{\"operation\": \"gemm\", \"shape\": "
+    "\"s\", \"family\": \"tiled\", \"configuration\": \"tile=B\", \"speed_up\": 1.5}]}]}";
+
+Test(tune, saved_exported_and_imported) {
+    oce_device *device = test_open_device();
+    scratch_write_text(folder, "tuning.json", other_device);
+    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "naive", "", 1.25));
+    TEST_OK(oce_tune_save(device));
+    TEST_OK(oce_tune_export(device, scratch_path(folder, "shared.json")));
+    char *own = scratch_read(folder, "tuning.json", NULL);
+    char *shared = scratch_read(folder, "shared.json", NULL);
+    cr_expect_not_null(strstr(own, "tile=B"), "the other device's section stays");
+    cr_expect_null(strstr(shared, "tile=B"), "only the device's own is shared");
+    cr_expect_not_null(strstr(shared, product_shape));
+    free(own);
+    free(shared);
+    /* Into a file that knows another family for the shape, in folders that are not there yet. */
+    setenv("OCELLI_TUNING", scratch_path(folder, "new/deep/tuning.json"), 1);
+    device = reopen(device);
+    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
+    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "clblast", "", 1));
+    TEST_OK(oce_tune_save(device));
+    TEST_OK(oce_tune_import(device, scratch_path(folder, "shared.json")));
+    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE, "the table is read anew");
+    const oce_tuning_entry *entry = oce_tuning_find(device, "gemm", product_shape);
+    cr_assert_not_null(entry);
+    cr_expect_float_eq(entry->speed_up, 1.25, 1e-3);
+    device = reopen(device);
+    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE);
+    cr_expect_eq(oce_tune_import(device, scratch_path(folder, "none.json")), OCE_ERROR_NOT_FOUND);
+    setenv("OCELLI_TUNING", "off", 1);
+    cr_expect_eq(oce_tune_save(device), OCE_ERROR_NOT_FOUND);
+    oce_device_close(device);
+}
+
+/* ---- Trying candidates ---------------------------------------------------------------------- */
+
+static const oce_tune_options briefly = {.seconds = 0.001};
+
+Test(tune, keeps_what_is_in_the_table) {
+    oce_device *device = test_open_device();
+    oce_tune_result result;
+    TEST_OK(oce_tune_gemm(device, &product, &briefly, &result));
+    cr_expect_gt(result.candidates, 1);
+    cr_expect_eq(result.dropped, 0, "%s", result.fault);
+    cr_expect_str_neq(result.best, "");
+    cr_expect_gt(result.rule_seconds, 0);
+    cr_expect_gt(result.best_seconds, 0);
+    cr_expect_eq(oce_tuning_find(device, "gemm", product_shape) != NULL, result.is_kept);
+    cr_expect(!result.is_kept || result.best_seconds < result.rule_seconds);
+    oce_device_close(device);
+}
+
+/* Kernels that compute something wrong are dropped, even if they are the rule's choice. */
+Test(tune, wrong_candidates_are_dropped) {
+    setenv("OCELLI_FAULT", "result=gemm_panel,result=gemm_tiled", 1);
+    oce_device *device = test_open_device();
+    oce_tune_result result;
+    TEST_OK(oce_tune_gemm(device, &product, &briefly, &result));
+    cr_expect_gt(result.dropped, 0);
+    cr_expect_str_eq(result.best, "naive");
+    cr_expect(result.is_kept);
+    cr_expect_not_null(strstr(result.fault, "of the largest value"), "%s", result.fault);
+    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE);
+    oce_device_close(device);
+}
+
+Test(tune, every_pass_of_a_convolution) {
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc desc = {.batch = 3,
+                                  .height = 7,
+                                  .width = 6,
+                                  .channels = 16,
+                                  .filters = 16,
+                                  .window = {.size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}},
+                                  .activation = OCE_ACTIVATION_RELU};
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2) {
+        oce_tune_result result;
+        TEST_OK(oce_tune_conv2d(device, &desc, (oce_pass)pass, &briefly, &result));
+        cr_expect_gt(result.candidates, 1, "pass %u", pass);
+        cr_expect_eq(result.dropped, 0, "pass %u: %s", pass, result.fault);
+    }
+    oce_device_close(device);
+}
+
+Test(tune, wrong_convolutions_are_dropped) {
+    setenv("OCELLI_FAULT", "result=naive_forward", 1);
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc desc = {.batch = 2,
+                                  .height = 5,
+                                  .width = 6,
+                                  .channels = 3,
+                                  .filters = 4,
+                                  .window = {.size = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}}};
+    oce_tune_result result;
+    TEST_OK(oce_tune_conv2d(device, &desc, OCE_PASS_FORWARD, &briefly, &result));
+    cr_expect_eq(result.dropped, 1);
+    cr_expect_not_null(strstr(result.fault, "naive is off"), "%s", result.fault);
+    oce_device_close(device);
+}
+
+Test(tune, bad_calls) {
+    oce_device *device = test_open_device();
+    oce_tune_result result;
+    oce_gemm_desc desc = product;
+    desc.family = OCE_GEMM_NAIVE;
+    cr_expect_eq(oce_tune_gemm(device, &desc, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
+    const oce_gemm_desc empty = {.m = 0, .n = 5, .k = 5};
+    cr_expect_eq(oce_tune_gemm(device, &empty, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
+    setenv("OCELLI_TUNING", "off", 1);
+    cr_expect_eq(oce_tune_gemm(device, &product, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(oce_last_error(), "OCELLI_TUNING is off"), "%s", oce_last_error());
+    oce_device_close(device);
+}
