@@ -96,19 +96,34 @@ def page(configs, results, tools, skipped):
     lines += ["- %s" % text for text in tools.versions()]
     lines += ["- **skipped**: %s" % text for text in skipped]
     lines += ["", "## Requirements", ""] + requirements(configs, results)
+    lines += [""] + tiles(configs)
     for file in sorted({c.file for c in configs}):
         lines += ["", "## %s" % file]
-        for config in (c for c in configs if c.file == file):
-            lines += ["", "`%s`%s" % (" ".join(config.options) or "(no options)", note(config)), ""]
-            rows = [(kernel, target, results[config, target][kernel]) for kernel in config.kernels
+        own = [c for c in configs if c.file == file]
+        for group in dict.fromkeys((c.options, c.kernels) for c in own):
+            same = [c for c in own if (c.options, c.kernels) == group]
+            lines += ["", "`%s`" % (" ".join(group[0]) or "(no options)"), ""]
+            rows = [(kernel + (", tile " + config.tile if config.tile else "") + note(config.tags),
+                     target, results[config, target][kernel])
+                    for config in same for kernel in config.kernels
                     for c, target in results if c is config]
-            lines += table(rows, "fma" in config.tags)
+            lines += table(rows, "fma" in same[0].tags)
     return "\n".join(lines) + "\n"
 
 
-def note(config):
-    shown = [tag for tag in config.tags if tag == "candidate"]
-    return ": not a default configuration" if shown else ""
+def name(config):
+    """A configuration's options, the tile by its name."""
+    return " ".join(config.options + (("tile " + config.tile,) if config.tile else ()))
+
+
+def note(tags):
+    return " (no default)" if "candidate" in tags else ""
+
+
+def tiles(configs):
+    """A list of what the tiles are."""
+    found = {c.tile: " ".join(c.tile_options) for c in configs if c.tile}
+    return ["## Tiles", ""] + ["- %s: `%s`" % item for item in found.items()] if found else []
 
 
 def requirements(configs, results):
@@ -127,8 +142,7 @@ def requirements(configs, results):
                 cases += 1
                 for what, found in shortfalls(config, tools_vendor(target), records[kernel]):
                     if what == key:
-                        missed.append("%s `%s` on %s: %s" % (
-                            kernel, " ".join(config.options), target, found))
+                        missed.append("%s `%s` on %s: %s" % (kernel, name(config), target, found))
         lines.append("| %s | %d | %s |" % (text, cases, "<br>".join(missed) or "-"))
     return lines
 
