@@ -43,7 +43,7 @@ static oce_conv2d_plan *plan_of(const oce_conv2d_desc *desc, unsigned passes) {
 #define FOR_EACH_FAMILY(family)                                                                    \
     for (oce_conv2d_family family = OCE_CONV2D_NAIVE; family < OCE_CONV2D_FAMILIES; family++)      \
         if (family != OCE_CONV2D_WINOGRAD /* which has its own shapes */ &&                        \
-            !(family == OCE_CONV2D_IMPLICIT_GEMM && oce_device_limits(device)->is_cpu))
+            conv2d_serves(device, family))
 
 /* ---- Plans --------------------------------------------------------------------------------- */
 
@@ -59,8 +59,10 @@ Test(conv2d, names_its_families) {
 Test(conv2d, plans_by_device_class) {
     const oce_conv2d_desc desc = usual(OCE_CONV2D_AUTO);
     oce_conv2d_plan *plan = plan_of(&desc, OCE_PASS_FORWARD | OCE_PASS_FILTER_GRAD);
-    const oce_conv2d_family expected =
-        oce_device_limits(device)->is_cpu ? OCE_CONV2D_DIRECT : OCE_CONV2D_IMPLICIT_GEMM;
+    const oce_conv2d_family expected = oce_device_limits(device)->is_cpu ? OCE_CONV2D_DIRECT
+                                       : conv2d_serves(device, OCE_CONV2D_IMPLICIT_GEMM)
+                                           ? OCE_CONV2D_IMPLICIT_GEMM
+                                           : OCE_CONV2D_NAIVE;
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_FORWARD), expected);
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_FILTER_GRAD), expected);
     cr_expect_eq(oce_conv2d_plan_family(plan, OCE_PASS_INPUT_GRAD), OCE_CONV2D_AUTO);

@@ -121,6 +121,21 @@ oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned
     return oce_conv2d_plan_create(device, &d, passes, plan);
 }
 
+bool conv2d_serves(oce_device *device, oce_conv2d_family family) {
+    const oce_conv2d_desc desc = {.batch = 1,
+                                  .height = 3,
+                                  .width = 3,
+                                  .channels = 16,
+                                  .filters = 16,
+                                  .window = {.size = {3, 3}},
+                                  .family = family};
+    oce_conv2d_plan *plan = NULL;
+    const oce_status status = conv2d_plan(device, &desc, OCE_PASS_FORWARD, &plan);
+    cr_expect(status == OCE_OK || status == OCE_ERROR_UNSUPPORTED, "%s", oce_last_error());
+    oce_conv2d_plan_destroy(plan);
+    return status == OCE_OK;
+}
+
 float *conv2d_run(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
                   const conv2d_data *data, const conv2d_placing *placing) {
     const conv2d_placing plain = {{0, 0, 0, 0}, {0, 0, 0, 0}, 0};

@@ -5,6 +5,7 @@
 #include <ocelli/conv2d.h>
 #include <ocelli/device.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Dense arrays. A pass reads those that its formula names; bias may be NULL. */
@@ -22,6 +23,9 @@ typedef struct conv2d_placing {
  * kernels would take minutes. */
 oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
                        oce_conv2d_plan **plan);
+
+/* Whether the family can serve such a device, as its limits are, a 3x3 window at least. */
+bool conv2d_serves(oce_device *device, oce_conv2d_family family);
 
 /* The result of a pass on `device`: Y, dX or dF, dense; free() it. Buffers start full of NaN, so
  * that what is not written, or was read and should not count, shows; fails the test if elements
