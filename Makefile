@@ -236,6 +236,17 @@ test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 	@$(BUILD_ALL) all $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 	@OCLGRIND=1 tools/run-tests $(BUILD) $(OCLGRIND_TESTS:%=$(BUILD)/tests/%)
 
+# What runs kernels, or what must be right for them to run.
+DRIVER_TESTS := $(or $(TESTS),$(OCLGRIND_TESTS) test_buffer test_launch test_program test_tensor test_model \
+    test_train test_golden)
+
+.PHONY: test-drivers
+test-drivers: ## the same and training on PoCL, rusticl, Intel's runtime and Oclgrind; writes docs/results/drivers.md
+	@tools/setup --test --oclgrind
+	@tools/setup --drivers || echo 'test-drivers: goes on with the drivers that are there'
+	@$(BUILD_ALL) all $(DRIVER_TESTS:%=$(BUILD)/tests/%)
+	@$(if $(TESTS),REPORT=$(BUILD)/drivers/report.md) tools/test-drivers $(BUILD) $(DRIVER_TESTS:%=$(BUILD)/tests/%)
+
 # NVIDIA's assembler comes from PyPI into a folder of its own; without a network it is done without.
 GPU_VENV := $(BUILD)/gpu-venv
 .PHONY: gpu-report
