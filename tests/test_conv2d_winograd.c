@@ -134,6 +134,30 @@ Test(conv2d_winograd, repeats_bit_by_bit) {
     oce_device_close(device);
 }
 
+/* Scratch memory in local memory or in a buffer, few units or many: only the time changes. */
+Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_fewer_units) {
+    oce_conv2d_desc d =
+        test_is_small() ? describe(1, 5, 6, 16, 16, 3) : describe(30, 15, 14, 96, 64, 5);
+    const conv2d_data data = conv2d_random(&d, 8);
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2) {
+        int64_t s[4];
+        conv2d_result_shape(&d, (oce_pass)pass, s);
+        float *results[2];
+        for (int i = 0; i < 2; i++) {
+            setenv("OCELLI_CAP", i == 0 ? "" : "local=none,units=1", 1);
+            oce_device *device = test_open_device();
+            results[i] = conv2d_run(device, &d, (oce_pass)pass, &data, NULL);
+            oce_device_close(device);
+        }
+        expect_bytes(results[1], results[0],
+                     (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *results[0], "%s",
+                     conv2d_describe(&d, (oce_pass)pass));
+        free(results[0]);
+        free(results[1]);
+    }
+    conv2d_free_data(&data);
+}
+
 static void expect_auto(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
                         bool is_winograd) {
     oce_conv2d_desc d = *desc;

@@ -10,10 +10,16 @@
 enum {
     GAP = 16, /* floats between positions in scratch memory, as the kernels have it */
     SCRATCH_FLOATS = 208 << 10, /* of a group, at most: a large part of an L2 cache */
-    LOCAL_TILES = 12,    /* that local memory must have room for: fewer read the filter too often */
-    STREAM_TILES = 4,    /* reading the filter takes as long as computing so many tiles */
-    LEAST_TILES = 16,    /* to be worth the transforms of the filter */
-    LEAST_PREPARED = 4,  /* to be worth reading a transformed filter, which is larger */
+    LOCAL_TILES = 12, /* that local memory must have room for: fewer read the filter too often */
+    /* Where the transformed filter is too large to stay in any cache, or the channels are too many,
+     * it is better to read it seldom: */
+    LARGE_SCRATCH = 1 << 20,      /* floats of a group, at most */
+    LARGE_FILTER = 16 << 18,      /* floats */
+    STREAM_TILES = 4,             /* reading it takes as long as computing so many tiles ... */
+    LARGE_STREAM_TILES = 48,      /* ... or from memory so many */
+    LEAST_TILES = 16,             /* to be worth the transforms of the filter, and one more ... */
+    FLOATS_OF_A_TILE = 256 << 10, /* ... for so much of it */
+    LEAST_PREPARED = 4,           /* to be worth reading a transformed filter, which is larger */
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
@@ -89,7 +95,9 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
     const int64_t most = shape->window.size[0] == 3 ? 4096 : 512;
     const int64_t *to = is_back ? shape->x_dim : shape->y_dim;
     const int64_t tiles = shape->batch * oce_ceil_div(to[1], 4) * oce_ceil_div(to[2], 4);
-    if (tiles < (is_prepared ? LEAST_PREPARED : LEAST_TILES))
+    const int64_t alpha = shape->window.size[0] + 3;
+    const int64_t floats = alpha * alpha * shape->channels * shape->filters;
+    if (tiles < (is_prepared ? LEAST_PREPARED : LEAST_TILES) + floats / FLOATS_OF_A_TILE)
         return false;
     return pass == OCE_PASS_FILTER_GRAD || (is_back ? shape->filters : shape->channels) <= most;
 }
@@ -145,6 +153,10 @@ static int64_t split_count(const winograd_state *state) {
     return splits;
 }
 
+static bool has_large_filter(const winograd_state *state) {
+    return state->alpha * state->alpha * state->channels * state->filters > LARGE_FILTER;
+}
+
 /* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
 static int64_t scratch_floats(const winograd_state *state, int64_t chunk) {
     const int64_t channels =
@@ -157,11 +169,12 @@ static int64_t scratch_floats(const winograd_state *state, int64_t chunk) {
  * done soonest. */
 static int64_t best_chunk(const winograd_state *state, int64_t floats, int units) {
     const int64_t rows = state->blocks.parts[0].rows;
+    const int64_t stream = has_large_filter(state) ? LARGE_STREAM_TILES : STREAM_TILES;
     int64_t best = rows, least = INT64_MAX;
     for (int64_t chunk = rows; chunk == rows || scratch_floats(state, chunk) <= floats;
          chunk += rows) {
         const int64_t rounds = oce_ceil_div(oce_ceil_div(state->tiles, chunk), units);
-        const int64_t time = rounds * (chunk + STREAM_TILES);
+        const int64_t time = rounds * (chunk + stream);
         if (time <= least) {
             least = time;
             best = chunk;
@@ -179,21 +192,32 @@ static int64_t local_floats(const oce_limits *limits) {
     return most < SCRATCH_FLOATS ? (int64_t)(most / GAP * GAP) : SCRATCH_FLOATS;
 }
 
-static void set_parts(winograd_state *state) {
+/* Parts as large as may be, so that dY is seldom transformed again, but one for each unit. */
+static void set_parts(const oce_limits *limits, winograd_state *state) {
     const int64_t vectors = state->channels / state->blocks.vector;
-    state->parts = vectors / divisor_up_to(vectors, PART_CHANNELS / state->blocks.vector);
+    const int64_t others = state->splits * state->blocks.parts[0].blocks;
+    int64_t most = PART_CHANNELS / state->blocks.vector;
+    do {
+        state->parts = vectors / divisor_up_to(vectors, most);
+        most /= 2;
+    } while (most > 0 && state->parts * others < limits->compute_units);
+    state->groups = state->parts * others;
 }
 
 static void set_chunks(const oce_limits *limits, winograd_state *state) {
     const int units = limits->compute_units;
     if (state->pass == OCE_PASS_FILTER_GRAD) {
         state->chunk = GRADIENT_TILES;
-        state->splits = split_count(state);
-        state->groups = state->splits * state->parts * state->blocks.parts[0].blocks;
         return;
     }
     const int64_t local = state->local_floats;
-    state->chunk = best_chunk(state, local > 0 ? local : SCRATCH_FLOATS, units);
+    const bool is_large =
+        has_large_filter(state) || scratch_floats(state, LOCAL_TILES) > SCRATCH_FLOATS;
+    state->chunk = best_chunk(state,
+                              local > 0  ? local
+                              : is_large ? LARGE_SCRATCH
+                                         : SCRATCH_FLOATS,
+                              units);
     state->groups = oce_ceil_div(state->tiles, state->chunk);
     if (local == 0)
         state->groups = min64(state->groups, max64(units, 8));
@@ -206,9 +230,14 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
     oce_define(&defines, "ALPHA", state->alpha);
     oce_define(&defines, "TILE", state->tile);
     state->blocks = oce_conv2d_blocks_of(device, state->filters);
-    set_parts(state);
-    const int64_t local = local_floats(oce_device_limits(device));
-    if (scratch_floats(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local)
+    const oce_limits *limits = oce_device_limits(device);
+    if (is_filter) {
+        state->splits = split_count(state);
+        set_parts(limits, state);
+    }
+    const int64_t local = local_floats(limits);
+    if (scratch_floats(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
+        (is_filter || !has_large_filter(state)))
         state->local_floats = local;
     oce_defines main = defines;
     if (state->local_floats > 0)
