@@ -9,8 +9,8 @@ enum { CPU_CHUNK = 1024 }; /* Philox blocks or elements of a work-item */
 
 static const char file[] = "random.cl";
 
-/* Launches `name` with one work-item for each chunk of `count`. is_aligned: vectors lie at multiples
- * of their size. */
+/* Launches `name` with one work-item for each chunk of `count`. is_aligned: vectors lie at
+ * multiples of their size. */
 static oce_status launch(oce_device *device, const char *name, bool is_aligned, int64_t count,
                          const oce_arg *args, int arg_count) {
     const bool is_cpu = oce_device_limits(device)->is_cpu;
@@ -70,5 +70,6 @@ oce_status oce_truncated_normal(oce_device *device, uint64_t seed, uint32_t laye
                 "truncated normal: %zu elements are more than 2^32", count);
     const oce_arg args[] = {oce_arg_tensor(y), oce_arg_long((int64_t)count), OCE_SEED_ARGS(seed),
                             oce_arg_int(layer), oce_arg_float(stddev)};
-    return launch(device, "truncated_normal", y->offset % 4 == 0, (int64_t)count, args, OCE_COUNT(args));
+    return launch(device, "truncated_normal", y->offset % 4 == 0, (int64_t)count, args,
+                  OCE_COUNT(args));
 }
