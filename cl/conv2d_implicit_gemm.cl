@@ -42,14 +42,17 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
     const int first_row = get_group_id(1) * TILE_M, first_column = get_group_id(0) * TILE_N;
     const int k = window_rows * window_columns * channels;
 
-    /* The slots' pixels: the place of tap (0, 0), channel 0, and its row and column. */
-    long from[A_SLOTS];
-    int row[A_SLOTS], column[A_SLOTS];
+    /* The slots' pixels: the row and column of tap (0, 0), and the place of its channel 0 from the
+     * tile's first image on. */
+    const int first_image = first_row / out_columns / out_rows;
+    __global const float *images = AT(in) + first_image * in_image;
+    int from[A_SLOTS], row[A_SLOTS], column[A_SLOTS];
     UNROLL for (int s = 0; s < A_SLOTS; s++) {
         const int pixel = min(first_row + A_SLOT_AT(s), m - 1), line = pixel / out_columns;
         row[s] = line % out_rows * stride_down - top;
         column[s] = pixel % out_columns * stride_right - left;
-        from[s] = line / out_rows * in_image + (long)row[s] * in_down + (long)column[s] * in_right;
+        from[s] = (line / out_rows - first_image) * (int)in_image + row[s] * in_down +
+                  column[s] * in_right;
     }
     /* The item's taps, which are those of all its slots. */
     int tap_row[TAPS], tap_column[TAPS], channel[TAPS];
@@ -65,7 +68,7 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
     UNROLL for (int i = 0; i < ITEM_M; i++)
         UNROLL for (int j = 0; j < ITEM_N / 4; j++) sums[i][j] = (float4)(0);
 
-/* Loads a step; what is not valid reads the input's first element instead. */
+/* Loads a step; what is not valid reads the first element of the tile's images instead. */
 #define LOAD_SLOTS(left_steps)                                                                     \
     valid = 0;                                                                                     \
     UNROLL for (int s = 0; s < A_SLOTS; s++) {                                                     \
@@ -74,8 +77,8 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
             const int down = tap_row[e] * tap_down, right = tap_column[e] * tap_right;             \
             const bool inside = tap_row[e] < window_rows && (uint)(row[s] + down) < (uint)rows &&  \
                                 (uint)(column[s] + right) < (uint)columns;                         \
-            const long at = from[s] + (down * in_down + right * in_right + channel[e]);            \
-            place[e] = AT(in) + (inside ? at : 0);                                                 \
+            const int at = from[s] + (down * in_down + right * in_right + channel[e]);             \
+            place[e] = element(images, inside ? at : 0);                                           \
             valid |= inside ? 1u << (s * TAPS + e) : 0u;                                           \
         }                                                                                          \
         a_slots[s] = A_GATHERED(place);                                                            \

@@ -72,8 +72,10 @@ Test(tile_config, large_gpus_take_the_largest_tile_that_fills_them) {
 }
 
 Test(tile_config, other_gpus_stay_below_64_sums_an_item) {
-    cr_expect_str_eq(choice(&large, 16, 4096, 4096, 1), "ADE");
-    cr_expect_str_eq(choice(&integrated, 16, 4096, 4096, 1), "ADE");
+    cr_expect_str_eq(choice(&large, 16, 4096, 4096, 1), "AE");
+    cr_expect_str_eq(choice(&integrated, 16, 4096, 4096, 1), "AE");
+    cr_expect_str_eq(choice(&integrated, 16, 32768, 32, 1), "E"); /* half of A would be empty */
+    cr_expect_str_eq(choice(&integrated, 32, 4096, 4096, 1), "ADE");
     cr_expect_str_eq(choice(&integrated, 32, 32768, 32, 1), "DE");
     cr_expect_str_eq(choice(&emulated, 16, 4096, 4096, 1), "GH");
     cr_expect_str_eq(choice(&emulated, 16, 100, 64, 1), "H");
@@ -96,7 +98,7 @@ Test(tile_config, leaves_local_memory_for_a_second_group) {
     limits.local_bytes = 16 << 10;
     oce_tile_choose(&limits, 32, &shape, list);
     cr_expect(list[0].name == 'A' && list[0].depth == 8);
-    limits.local_bytes = 4 << 10; /* too little for A */
+    limits.local_bytes = 4 << 10; /* too little for A and D */
     cr_expect_str_eq(choice(&limits, 32, 32768, 64, 1), "E");
     limits.local_bytes = 1 << 10;
     cr_expect_str_eq(choice(&limits, 32, 32768, 64, 1), "");

@@ -71,8 +71,8 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
 size_t oce_kernel_max_group(const oce_kernel *kernel);
 uint64_t oce_kernel_private_bytes(const oce_kernel *kernel);
 
-/* Of how many work-items the device's groups are best a multiple: lanes that run together. Builds a
- * kernel of one line the first time. */
+/* How many lanes run together, of which a group is best a multiple, in a kernel that has some 64
+ * values in registers. Builds a small kernel the first time. */
 oce_status oce_device_group_multiple(oce_device *device, size_t *multiple);
 
 /* ---- Launches ------------------------------------------------------------------------------ */

@@ -14,7 +14,7 @@ static const char gather_file[] = "conv2d_implicit_gemm.cl";
 static const char filter_file[] = "conv2d_implicit_gemm_filter.cl";
 
 /* Pixels are ints with room for a tile more; element() of cl/tile.cl.h counts 30 bits. */
-enum { MOST_PIXELS = 1 << 30, MOST_CHANNELS = 1 << 23 };
+enum { MOST_PIXELS = 1 << 30, MOST_CHANNELS = 1 << 23, MOST_ELEMENTS = 1 << 30, TILE_ROWS = 128 };
 
 typedef struct implicit_state {
     oce_pass pass;
@@ -59,9 +59,25 @@ static tap_class class_of(const oce_window_geometry *g, int axis, int64_t residu
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
+/* The images that the pixels of a tile lie in, at most, if an image has `pixels` of them. */
+static int64_t images_of_tile(int64_t pixels) {
+    return pixels > 0 ? TILE_ROWS / pixels + 2 : 1;
+}
+
+/* Whether the gather stays within what element() counts, with room for halos. */
+static bool is_countable(const oce_conv2d_shape *shape, oce_pass pass) {
+    const oce_window_geometry *g = &shape->window;
+    const bool is_back = pass == OCE_PASS_INPUT_GRAD;
+    const int64_t *in = is_back ? shape->y_dim : shape->x_dim;
+    const int64_t rows = is_back ? g->input[0] / g->stride[0] : g->output[0];
+    const int64_t columns = is_back ? g->input[1] / g->stride[1] : g->output[1];
+    const double image = (double)in[1] * (double)in[2] * (double)in[3];
+    return (double)images_of_tile(rows > 0 && columns > 0 ? rows * columns : 1) * image <=
+           MOST_ELEMENTS / 2.0;
+}
+
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
-    (void)pass;
     const double images = (double)shape->batch;
     const double x_pixels = images * (double)shape->x_dim[1] * (double)shape->x_dim[2];
     const double y_pixels = images * (double)shape->y_dim[1] * (double)shape->y_dim[2];
@@ -71,6 +87,8 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
         snprintf(reason, reason_bytes, "more than %d pixels", MOST_PIXELS);
     else if (shape->channels > MOST_CHANNELS || shape->filters > MOST_CHANNELS)
         snprintf(reason, reason_bytes, "more than %d channels", MOST_CHANNELS);
+    else if (!is_countable(shape, pass))
+        snprintf(reason, reason_bytes, "images of too many elements");
     else
         return true;
     return false;
@@ -168,11 +186,11 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
-/* The kernels count the elements between two of an image in ints. */
-static oce_status check_image(const char *name, const oce_tensor *t) {
-    OCE_REQUIRE(t->dim[1] == 0 || t->stride[1] <= INT32_MAX / t->dim[1], OCE_ERROR_OVERFLOW,
-                "conv2d: %s: an image spans %lld rows of %lld elements, 2^31 or more", name,
-                (long long)t->dim[1], (long long)t->stride[1]);
+/* The kernels count the elements between two of an image, or of a tile's images, in ints. */
+static oce_status check_images(const char *name, const oce_tensor *t, int64_t images) {
+    OCE_REQUIRE(t->stride[0] <= MOST_ELEMENTS / images, OCE_ERROR_OVERFLOW,
+                "conv2d: %s: images that are %lld elements apart are too large", name,
+                (long long)t->stride[0]);
     return OCE_OK;
 }
 
@@ -245,7 +263,7 @@ static oce_status run_gather(const implicit_state *state, const gather *p) {
 static oce_status run_forward(const oce_conv2d_shape *shape, const implicit_state *state,
                               const oce_conv2d_operands *o) {
     const oce_window_geometry *g = &shape->window;
-    OCE_TRY(check_image("x", o->x));
+    OCE_TRY(check_images("x", o->x, images_of_tile(g->output[0] * g->output[1])));
     const gather product = {
         .in = o->x,
         .bias = o->bias,
@@ -319,6 +337,7 @@ static oce_status run_class(const oce_conv2d_shape *shape, const implicit_state 
     };
     if (classes[0].pixels == 0 || classes[1].pixels == 0)
         return OCE_OK;
+    OCE_TRY(check_images("dy", o->y, images_of_tile(classes[0].pixels * classes[1].pixels)));
     OCE_TRY(transpose(shape, state, o->filter, classes, workspace, *at));
     *at += taps * shape->filters * shape->channels;
     return run_gather(state, &product);
@@ -327,7 +346,6 @@ static oce_status run_class(const oce_conv2d_shape *shape, const implicit_state 
 static oce_status run_input_grad(const oce_conv2d_shape *shape, const implicit_state *state,
                                  const oce_conv2d_operands *o, oce_buffer *workspace) {
     int64_t at = 0, residue[2];
-    OCE_TRY(check_image("dy", o->y));
     for (residue[0] = 0; residue[0] < shape->window.stride[0]; residue[0]++)
         for (residue[1] = 0; residue[1] < shape->window.stride[1]; residue[1]++)
             OCE_TRY(run_class(shape, state, o, workspace, residue, &at));
@@ -343,7 +361,7 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const implicit_
     const bool is_split = state->splits > 1;
     const oce_tile_operand none = {NULL, 0}, partials = {workspace, 0};
     oce_kernel *kernel = NULL;
-    OCE_TRY(check_image("x", x));
+    OCE_TRY(check_images("x", x, 1));
     OCE_TRY(kernel_for(state, oce_tensor_is_aligned(x), oce_tensor_is_aligned(dy),
                        is_split || df->offset % 4 == 0, &kernel));
     const oce_arg args[] = {

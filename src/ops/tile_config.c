@@ -17,9 +17,9 @@
 static const oce_tile table[] = {
     /* name, rows, columns, depth, item, unroll, local, staged */
     {'A', 64, 64, 16, 8, 4, 4, true, true},  /* 128 items: the usual one */
-    {'B', 128, 64, 8, 8, 8, 2, true, true},  /* 128 items: much of a tile of A's columns */
+    {'B', 128, 64, 8, 8, 8, 1, true, true},  /* 128 items: much of a tile of A's columns */
     {'C', 128, 128, 8, 8, 8, 2, true, true}, /* 256 items: large products */
-    {'D', 128, 32, 16, 8, 4, 4, true, true}, /* 128 items: narrow ones */
+    {'D', 128, 32, 16, 8, 4, 2, true, true}, /* 128 items: narrow ones */
     {'E', 32, 32, 16, 4, 4, 8, true, true},  /* 64 items: few groups, small devices */
     {'F', 64, 64, 8, 8, 8, 2, true, false},  /* 64 items with many registers */
     {'G', 64, 64, 4, 8, 4, 4, false, false}, /* 128 items, no local memory */
@@ -61,13 +61,25 @@ void oce_tile_define(oce_defines *defines, const oce_tile *tile) {
 
 /* ---- The rule ------------------------------------------------------------------------------ */
 
-enum { SMALL_LOCAL = 32 << 10 /* bytes: a device with less is no large GPU */ };
+enum { SMALL_LOCAL = 32 << 10 /* bytes: a device with less is no large GPU */, WIDE = 32 };
 
-/* Memory of its own, fast local memory and wide groups of lanes: large GPUs, which have registers
- * for large tiles and hide the loads of a step behind the products of the one before. */
-static bool is_wide(const oce_limits *limits, size_t multiple) {
-    return !limits->unified_memory && limits->local_bytes >= SMALL_LOCAL &&
-           limits->max_work_group >= 256 && multiple >= 32;
+/*
+ * The tiles to try, the largest first, by class of device. `multiple` is of a kernel with as many
+ * values in registers as a tile: where 32 or more lanes still run together, registers are many.
+ *
+ * - Large GPUs have memory of their own, fast local memory and many registers: they take large
+ *   tiles, staged: the loads of a step are hidden behind the products of the one before.
+ * - Other GPUs, with many registers (integrated, mobile) or with few.
+ * - Where local memory is plain memory, or none, operands come from the caches.
+ *
+ * F is for tuning only.
+ */
+static const char *class_of(const oce_limits *limits, size_t multiple, bool *is_staged) {
+    *is_staged = !limits->unified_memory && limits->local_bytes >= SMALL_LOCAL &&
+                 limits->local_is_real && limits->max_work_group >= 256 && multiple >= WIDE;
+    if (!limits->local_is_real || limits->local_bytes == 0)
+        return "GH";
+    return *is_staged ? "CBADE" : multiple >= WIDE ? "ADE" : "AE";
 }
 
 /* Whether a group fits the device. Halves the depth until two groups fit a unit's local memory, so
@@ -104,18 +116,17 @@ static bool suits(const oce_tile *tile, const oce_limits *limits, const oce_tile
 
 int oce_tile_choose(const oce_limits *limits, size_t multiple, const oce_tile_shape *shape,
                     oce_tile list[OCE_TILES]) {
-    const bool wide = is_wide(limits, multiple);
-    const bool has_local = limits->local_is_real && limits->local_bytes > 0;
-    const bool unstaged = limits->tile >= 'a' && limits->tile <= 'h';
-    const char forced[] = {unstaged ? (char)(limits->tile - 'a' + 'A') : limits->tile, '\0'};
-    const char *names = forced[0] != '\0' ? forced : wide ? "CBADE" : has_local ? "ADE" : "GH";
+    const bool is_lower = limits->tile >= 'a' && limits->tile <= 'h';
+    const char forced[] = {is_lower ? (char)(limits->tile - 'a' + 'A') : limits->tile, '\0'};
+    bool is_staged = !is_lower;
+    const char *names = forced[0] != '\0' ? forced : class_of(limits, multiple, &is_staged);
     int count = 0, first = -1;
     for (const char *name = names; *name != '\0'; name++) {
         const oce_tile *known = tile_named(*name);
         if (known == NULL)
             continue;
         oce_tile tile = *known;
-        tile.is_staged = tile.is_staged && (forced[0] != '\0' ? !unstaged : wide);
+        tile.is_staged = tile.is_staged && is_staged;
         if (!fit(limits, &tile))
             continue;
         list[count] = tile;
@@ -163,9 +174,8 @@ oce_status oce_tile_kernel_build(oce_device *device, const char *file, const cha
     return OCE_OK;
 }
 
-/* Registers did not suffice for a tile that another one can replace. */
-static bool spills(const oce_tile *tile, const oce_kernel *kernel) {
-    return tile->item_rows * tile->item_columns > 32 && oce_kernel_private_bytes(kernel) > 0;
+static int sums_of(const oce_tile *tile) {
+    return tile->item_rows * tile->item_columns;
 }
 
 oce_status oce_tile_kernel_get(oce_device *device, const char *file, const char *name,
@@ -179,15 +189,25 @@ oce_status oce_tile_kernel_get(oce_device *device, const char *file, const char 
     char reason[160] = "";
     OCE_REQUIRE(count > 0 || oce_tile_serves(limits, reason, sizeof reason), OCE_ERROR_UNSUPPORTED,
                 "kernel %s: %s", name, reason);
+    oce_kernel *first = NULL, *next = NULL;
     oce_status status = OCE_ERROR_UNSUPPORTED;
     for (int i = 0; i < count; i++) {
-        status = oce_tile_kernel_build(device, file, name, defines, &list[i], kernel);
-        *tile = list[i];
-        if (!oce_status_spares_others(status) &&
-            (status != OCE_OK || i == count - 1 || !spills(&list[i], *kernel)))
+        /* After a spill only a tile with fewer sums is worth a build. */
+        if (first != NULL && sums_of(&list[i]) >= sums_of(tile))
+            continue;
+        status = oce_tile_kernel_build(device, file, name, defines, &list[i], &next);
+        if (status != OCE_OK && !oce_status_spares_others(status))
+            return status;
+        const bool is_clean = status == OCE_OK && oce_kernel_private_bytes(next) == 0;
+        if (is_clean || (status == OCE_OK && first == NULL)) {
+            first = next;
+            *tile = list[i];
+        }
+        if (is_clean)
             break;
     }
-    return status;
+    *kernel = first;
+    return first != NULL ? OCE_OK : status;
 }
 
 oce_range oce_tile_range(const oce_tile *tile, const oce_tile_shape *shape) {

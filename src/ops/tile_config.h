@@ -45,7 +45,8 @@ int oce_tile_choose(const oce_limits *limits, size_t multiple, const oce_tile_sh
                     oce_tile list[OCE_TILES]);
 
 /* Builds kernel `name` of `file` with `defines` and the macros of the first tile of the rule's list
- * that builds, fits the device and does not spill registers; *tile says which.
+ * that builds, fits the device and does not spill registers; *tile says which. If all spill, the
+ * first.
  * Errors: OCE_ERROR_UNSUPPORTED (no tile fits the device), or of the last build. */
 oce_status oce_tile_kernel_get(oce_device *device, const char *file, const char *name,
                                const oce_defines *defines, const oce_tile_shape *shape,
