@@ -247,7 +247,7 @@ Test(caps, models_are_divided_to_fit_the_largest_allocation) {
     if (test_is_small())
         cr_skip_test("too much for a simulator");
     oce_device *device = open_capped("allocation=16M");
-    oce_model_options options = tiny_options(128, 1);
+    oce_model_options options = tiny_options(1024, 1);
     oce_model *model = NULL;
     int64_t parts = 0;
     TEST_OK(oce_model_fit(device, oce_network_cifar10(), &options, &parts));
@@ -259,7 +259,7 @@ Test(caps, models_are_divided_to_fit_the_largest_allocation) {
     oce_device_close(device);
     device = open_capped("allocation=1M");
     TEST_OK(oce_model_fit(device, oce_network_cifar10(), &options, &parts));
-    cr_expect_eq(parts, 128);
+    cr_expect_eq(parts, options.batch);
     options.micro_batches = parts;
     TEST_OK(oce_model_create(device, oce_network_cifar10(), &options, &model));
     cr_expect_eq(oce_model_allocate(model), OCE_ERROR_DEVICE_MEMORY);
