@@ -127,6 +127,22 @@ Test(program, build_message_has_file_line_options_device_and_error) {
     cr_expect(programs_of(device) == 0);
 }
 
+/* The file that a kernel file includes goes before it, and its lines are its own in messages. */
+Test(program, kernel_file_may_include_one_other) {
+    scratch_write_text(folder, "shared.cl.h", "#define VALUE 7\n");
+    scratch_write_text(folder, "give.cl",
+                       "/* kernel */\n#include \"shared.cl.h\"\n"
+                       "KERNEL void give(__global int *out) { out[0] = VALUE; }\n");
+    cr_expect(run_give("give.cl", NULL) == 7);
+    oce_kernel *kernel = NULL;
+    scratch_write_text(folder, "absent.cl", "/* kernel */\n#include \"absent.cl.h\"\n");
+    EXPECT_ERROR(oce_kernel_get(device, "absent.cl", "f", NULL, &kernel), OCE_ERROR_NOT_FOUND,
+                 "absent.cl.h");
+    scratch_write_text(folder, "two.cl", "\n#include \"shared.cl.h\"\n#include \"common.cl.h\"\n");
+    EXPECT_ERROR(oce_kernel_get(device, "two.cl", "f", NULL, &kernel), OCE_ERROR_INVALID_ARGUMENT,
+                 "two.cl", "one file");
+}
+
 Test(program, failed_build_can_be_tried_again) {
     scratch_write_text(folder, "give.cl", "KERNEL void give(__global int *out) { oops; }\n");
     oce_kernel *kernel = NULL;
