@@ -57,6 +57,13 @@ typedef struct oce_clblast_trial {
     char message[512];
 } oce_clblast_trial;
 
+/* What the driver's answers about kernels are worth; filled in where one matters. */
+typedef struct oce_probe {
+    bool is_done;
+    bool groups_are_wrong; /* larger groups run than the driver says */
+    uint64_t local_bytes;  /* what it makes of 1 KiB of local memory; more if it is wrong */
+} oce_probe;
+
 struct oce_device {
     oce_device_list *list; /* owns the strings of *entry */
     const oce_device_entry *entry;
@@ -65,6 +72,7 @@ struct oce_device {
     cl_command_queue queue; /* in order; profiling only after oce_device_profile_start */
     oce_program *programs;
     oce_kernel *kernels;
+    oce_probe probe;
     oce_profile profile;
     oce_notice *notices;          /* in order */
     oce_clblast_trial clblast[2]; /* of one product, of several */
@@ -87,6 +95,11 @@ oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer 
 oce_status oce_program_get(oce_device *device, const char *file, const char *options,
                            const oce_program **program);
 void oce_programs_release(oce_device *device);
+
+/* Fills in what a new kernel takes and allows. Errors: OCE_ERROR_OPENCL, OCE_ERROR_UNSUPPORTED
+ * (more local memory than there is). */
+oce_status oce_kernel_query(oce_kernel *kernel);
+
 void oce_notices_release(oce_device *device);
 
 /* The entry for a kernel, built as `build` says, under the current label; -1 if there is no memory.

@@ -230,32 +230,6 @@ oce_status oce_program_get(oce_device *device, const char *file, const char *opt
     return OCE_OK;
 }
 
-/* Local memory that the driver says the kernel takes. */
-static cl_int query_local_bytes(const oce_kernel *kernel, cl_ulong *bytes) {
-    return clGetKernelWorkGroupInfo(kernel->kernel, kernel->device->entry->id,
-                                    CL_KERNEL_LOCAL_MEM_SIZE, sizeof *bytes, bytes, NULL);
-}
-
-/* Refuses a kernel that needs more local memory than there is. Mesa 22.3 counts it twice; what the
- * driver makes of a known amount shows that. */
-static oce_status check_local_bytes(const oce_kernel *kernel, cl_ulong bytes) {
-    enum { PROBED_FLOATS = 256 };
-    oce_device *device = kernel->device;
-    cl_ulong probed = 0;
-    if (bytes <= device->limits.local_bytes)
-        return OCE_OK;
-    oce_defines defines = {0};
-    oce_define(&defines, "FLOATS", PROBED_FLOATS);
-    oce_kernel *probe = NULL;
-    if (oce_kernel_get(device, "local_probe.cl", "local_probe", &defines, &probe) == OCE_OK &&
-        query_local_bytes(probe, &probed) == CL_SUCCESS && probed > PROBED_FLOATS * sizeof(float))
-        bytes = bytes * (PROBED_FLOATS * sizeof(float)) / probed;
-    OCE_REQUIRE(bytes <= device->limits.local_bytes, OCE_ERROR_UNSUPPORTED,
-                "kernel %s needs %llu bytes of local memory, \"%s\" has %zu", kernel->name,
-                (unsigned long long)bytes, device->entry->info.name, device->limits.local_bytes);
-    return OCE_OK;
-}
-
 static oce_status create_kernel(oce_device *device, const oce_program *program, const char *name,
                                 oce_kernel *kernel) {
     cl_int code = CL_SUCCESS;
@@ -268,29 +242,7 @@ static oce_status create_kernel(oce_device *device, const oce_program *program, 
         return oce_fail(OCE_ERROR_NOT_FOUND, "program \"%s\" has no kernel %s", program->key, name);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "creating kernel %s of \"%s\"", name, program->key);
-    kernel->max_work_group = 1;
-    cl_ulong local_bytes = 0;
-    const cl_device_id id = device->entry->id;
-    code = clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof kernel->arg_count,
-                           &kernel->arg_count, NULL);
-    if (code == CL_SUCCESS)
-        code = clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_WORK_GROUP_SIZE,
-                                        sizeof(size_t), &kernel->max_work_group, NULL);
-    if (code == CL_SUCCESS)
-        code = query_local_bytes(kernel, &local_bytes);
-    if (code != CL_SUCCESS)
-        return oce_opencl_fail(code, "querying kernel %s of \"%s\"", name, program->key);
-    OCE_TRY(check_local_bytes(kernel, local_bytes));
-    if (kernel->max_work_group > device->limits.max_work_group)
-        kernel->max_work_group = device->limits.max_work_group;
-    kernel->group_multiple = 1;
-    if (clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
-                                 sizeof(size_t), &kernel->group_multiple, NULL) != CL_SUCCESS)
-        kernel->group_multiple = 1;
-    if (clGetKernelWorkGroupInfo(kernel->kernel, id, CL_KERNEL_PRIVATE_MEM_SIZE, sizeof(cl_ulong),
-                                 &kernel->private_bytes, NULL) != CL_SUCCESS)
-        kernel->private_bytes = 0;
-    return OCE_OK;
+    return oce_kernel_query(kernel);
 }
 
 static void release_kernel(oce_kernel *kernel) {
