@@ -72,25 +72,47 @@ static inline void store_lanes(floatv value, __global float *to, const int lanes
 /* Lanes of vector v of a tile whose last vector has last_lanes. */
 #define LANES(v) ((v) == TILE_VECTORS - 1 ? last_lanes : VW)
 
+/* Taps begin to end - 1 along one axis. */
+typedef struct taps {
+    int begin, end;
+} taps;
+
+/* Those of `size` taps, tap_step apart, that are in 0..extent-1 for some output pixel of which the
+ * first's window starts at `low`, and the last's at `high`. */
+static inline taps taps_inside(const int low, const int high, const int tap_step, const int extent,
+                               const int size) {
+    const int before = high < 0 ? (tap_step - 1 - high) / tap_step : 0;
+    const int count = low < extent ? (extent - 1 - low) / tap_step + 1 : 0;
+    const taps inside = {before, min(count, size)};
+    return inside;
+}
+
 /*
  * y = act(sum + bias) for a block of TILE_WIDTH output channels (dimension 0) and a run of
  * group_pixels of the `pixels` output pixels of all images (dimension 1).
  *
  * x_down and x_right: how far the window moves in x from one output pixel to the next; x_tap_down
- * and x_tap: from one tap of the window to the next. A window has window_rows rows of window_taps
- * taps, each tap_length contiguous numbers; the filter's rows follow in that order, filter_row
- * elements apart, and blocks filter_block apart. Window rows are taken pass_rows at a time, so that
- * their part of the filter stays in the cache while it meets all pixels of the group; the sums wait
- * in y in between.
+ * and x_tap: from one tap of the window to the next. A window has window_rows rows of
+ * window_columns taps of `channels` contiguous numbers; those of a row lie side by side if
+ * side_by_side. The filter's rows follow in that order, filter_row elements apart, and blocks
+ * filter_block apart. Window rows are taken pass_rows at a time, so that their part of the filter
+ * stays in the cache while it meets all pixels of the group; the sums wait in y in between.
+ *
+ * If `clips`, taps that are outside the image for all pixels of a tile are left out: the window
+ * starts at row top + i * step_down of `rows` for output row i, its taps are tap_down_rows apart,
+ * and the same for columns. What is left out would be products with zeros.
  */
 KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const long x_right,
                            const long x_tap_down, const long x_tap, IN(filter),
                            const long filter_block, const int filter_row, IN(bias), OUT(y),
                            const long y_image, const long y_down, const long y_right,
                            const int output_rows, const int output_columns, const long pixels,
-                           const int group_pixels, const int window_rows, const int window_taps,
-                           const int tap_length, const int pass_rows, const int last_lanes,
-                           const int relu) {
+                           const int group_pixels, const int window_rows,
+                           const int window_columns, const int channels, const int side_by_side,
+                           const int pass_rows, const int last_lanes, const int relu,
+                           const int clips, const int rows, const int top, const int step_down,
+                           const int tap_down_rows, const int columns, const int left,
+                           const int step_right, const int tap_columns) {
     const int block = get_global_id(0) * TILE_WIDTH;
     const long first = get_global_id(1) * (long)group_pixels;
     const long last = min(first + group_pixels, pixels);
@@ -111,6 +133,7 @@ KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const l
         long y_pixel = image * y_image + i * y_down + j * y_right;
         for (long pixel = first; pixel < last; pixel += TILE_ROWS) {
             long from[TILE_ROWS], to[TILE_ROWS];
+            const int start_i = i, start_j = j;
             UNROLL for (int m = 0; m < TILE_ROWS; m++) {
                 from[m] = x_pixel;
                 to[m] = y_pixel;
@@ -141,13 +164,27 @@ KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const l
                     UNROLL for (int m = 0; m < TILE_ROWS; m++) sums[m][v] = start;
                 }
             }
-            __global const float *b = panel + (long)row * window_taps * tap_length * filter_row;
-            for (int r = row; r < end; r++)
-                for (int s = 0; s < window_taps; s++) {
-                    multiply(sums, AT(x) + r * x_tap_down + s * x_tap, from, 1, b, filter_row,
-                             tap_length);
-                    b += (long)tap_length * filter_row;
-                }
+            taps down = {0, window_rows}, right = {0, window_columns};
+            if (clips) {
+                const long last_pixel = min(pixel + TILE_ROWS, last) - 1 - pixel + start_j;
+                const bool is_row = last_pixel < output_columns;
+                const int rows_on = is_row ? 0 : (int)(last_pixel / output_columns);
+                const bool is_image = start_i + rows_on < output_rows;
+                const int low_i = is_image ? start_i : 0;
+                const int high_i = is_image ? start_i + rows_on : output_rows - 1;
+                const int low_j = is_row ? start_j : 0;
+                const int high_j = is_row ? (int)last_pixel : output_columns - 1;
+                down = taps_inside(top + low_i * step_down, top + high_i * step_down,
+                                   tap_down_rows, rows, window_rows);
+                right = taps_inside(left + low_j * step_right, left + high_j * step_right,
+                                    tap_columns, columns, window_columns);
+            }
+            const int run = side_by_side ? right.end - right.begin : 1; /* taps */
+            for (int r = max(row, down.begin); r < min(end, down.end); r++)
+                for (int s = right.begin; s < right.end; s += run)
+                    multiply(sums, AT(x) + r * x_tap_down + s * x_tap, from, 1,
+                             panel + (long)(r * window_columns + s) * channels * filter_row,
+                             filter_row, run * channels);
             UNROLL for (int m = 0; m < TILE_ROWS; m++)
                 UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
                 const floatv sum = sums[m][v];

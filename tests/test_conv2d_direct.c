@@ -82,6 +82,23 @@ Test(conv2d_direct, serves_images_of_one_pixel) {
     check_passes(&padded, 5);
 }
 
+/* Windows larger than the images: taps that are outside for a whole tile are left out, whichever
+ * rows and images the tile's pixels are in. */
+Test(conv2d_direct, leaves_out_taps_outside_the_image) {
+    for (int64_t size = 1; size <= (test_is_small() ? 2 : 7); size++) {
+        oce_conv2d_desc desc = describe(3, size, 8 - size, 5, 17, 5, 7);
+        check_passes(&desc, 8);
+        desc.window.dilation[0] = 2;
+        desc.window.dilation[1] = size % 3 + 1;
+        desc.window.stride[0] = size % 2 + 1;
+        check_passes(&desc, 9);
+        desc.window.padding = OCE_PADDING_EXPLICIT; /* whole windows outside the image */
+        desc.window.before[0] = desc.window.after[1] = 13;
+        desc.window.before[1] = desc.window.after[0] = size;
+        check_passes(&desc, 10);
+    }
+}
+
 /* Strides beyond the window leave inputs that no output reads: their gradient is 0. */
 Test(conv2d_direct, clears_the_gradient_of_inputs_that_are_never_read) {
     oce_conv2d_desc desc = describe(2, 11, 13, 6, 9, 2, 1);

@@ -11,7 +11,8 @@ enum {
     PACK_FLOATS = 1 << 13,  /* of an item, about */
     SUM_FLOATS = 1 << 14,   /* of an item, about */
     SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
-    BLOCK_PIXELS = 96       /* of dY, kept in the first cache */
+    BLOCK_PIXELS = 96,      /* of dY, kept in the first cache */
+    CLIPPED_SHARE = 16      /* one of so many taps must be outside the image */
 };
 
 /* Flops of a group: enough to hide what starting it costs, not so many that units run idle. */
@@ -175,17 +176,29 @@ static int64_t group_pixels(const oce_conv2d_product *p, const oce_conv2d_part *
     return oce_ceil_div(max64(group, 1), part->rows) * part->rows;
 }
 
+/* Whether windows hang over the edge so much, along an axis, that leaving out those taps pays. */
+static bool clips(const oce_conv2d_product *p, int axis) {
+    int64_t inside = 0;
+    const int64_t all = p->output[axis] * p->size[axis];
+    for (int64_t tap = 0; tap < p->size[axis]; tap++) {
+        /* Windows i with 0 <= at + i * step < input */
+        const int64_t at = p->start[axis] + tap * p->dilation[axis], step = p->step[axis];
+        const int64_t first = at < 0 ? oce_ceil_div(-at, step) : 0;
+        const int64_t end = at < p->input[axis] ? oce_ceil_div(p->input[axis] - at, step) : 0;
+        inside += max64(min64(end, p->output[axis]) - first, 0);
+    }
+    return (all - inside) * CLIPPED_SHARE > all;
+}
+
 oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2d_product *p) {
     const int64_t rows = p->size[0] * p->size[1] * p->channels;
     const int64_t pixels = p->images * p->output[0] * p->output[1];
     const bool side_by_side = p->size[1] == 1 || p->dilation_right == 1;
-    const int64_t taps = side_by_side ? 1 : p->size[1];
-    const int64_t tap_length = side_by_side ? p->size[1] * p->channels : p->channels;
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
         const int64_t width = part->vectors * tiles->vector;
         const int64_t group = group_pixels(p, part, tiles->vector);
-        const int64_t pass_rows = max64(PANEL_FLOATS / (taps * tap_length * width), 1);
+        const int64_t pass_rows = max64(PANEL_FLOATS / (p->size[1] * p->channels * width), 1);
         const int64_t panel = p->is_packed ? rows * part->first : part->first;
         const oce_arg args[] = {oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
                                 oce_arg_long(p->x.image),
@@ -207,11 +220,21 @@ oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2
                                 oce_arg_long(pixels),
                                 oce_arg_int(group),
                                 oce_arg_int(p->size[0]),
-                                oce_arg_int(taps),
-                                oce_arg_int(tap_length),
+                                oce_arg_int(p->size[1]),
+                                oce_arg_int(p->channels),
+                                oce_arg_int(side_by_side),
                                 oce_arg_int(pass_rows),
                                 oce_arg_int(part->lanes),
-                                oce_arg_int(p->relu)};
+                                oce_arg_int(p->relu),
+                                oce_arg_int(clips(p, 0) || clips(p, 1)),
+                                oce_arg_int(p->input[0]),
+                                oce_arg_int(p->start[0]),
+                                oce_arg_int(p->step[0]),
+                                oce_arg_int(p->dilation[0]),
+                                oce_arg_int(p->input[1]),
+                                oce_arg_int(p->start[1]),
+                                oce_arg_int(p->step[1]),
+                                oce_arg_int(p->dilation[1])};
         OCE_TRY(oce_launch(part->kernel,
                            oce_range_groups(part->blocks, oce_ceil_div(pixels, group), 1), args,
                            OCE_COUNT(args)));

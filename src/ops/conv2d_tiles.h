@@ -70,6 +70,9 @@ typedef struct oce_conv2d_product {
     int64_t channels;       /* of x */
     int64_t dilation_right; /* 1: the taps of a row lie side by side */
     int64_t images, output[2];
+    /* Where windows are in x's images of `input` rows and columns: the first starts at `start`, the
+     * next `step` further, and taps are `dilation` apart. */
+    int64_t input[2], start[2], step[2], dilation[2];
     const oce_buffer *filter;
     int64_t filter_offset;
     bool is_packed; /* the filter is in panels, else [row][channel] */
