@@ -34,7 +34,8 @@ def compile_program(tools, source, options, target, folder):
         record = read_listing(text, name)
         record.update(
             registers=int(numbers["vgpr_count"]),
-            spill=4 * (int(numbers["vgpr_spill_count"]) + int(numbers["sgpr_spill_count"])),
+            # scalar registers spill to lanes of vector registers, not to memory
+            spill=4 * int(numbers["vgpr_spill_count"]),
             private=int(numbers["private_segment_fixed_size"]),
             local=int(numbers["group_segment_fixed_size"]),
             items=items)
@@ -63,8 +64,8 @@ def read_listing(text, name):
 
 def read_line(line):
     words = line.split()
-    jump = words[1] if re.match(r"s_c?branch", words[0]) else None
-    instruction = listing.Instruction(words[0], jump)
+    jumps = words[1:2] if re.match(r"s_c?branch", words[0]) else ()
+    instruction = listing.Instruction(words[0], jumps)
     if FMA.match(words[0]) or ":: v_dual_fmac" in line:
         instruction.kind = "fma"
     elif HINT.match(words[0]):

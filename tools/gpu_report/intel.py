@@ -63,7 +63,7 @@ def read_listing(text):
     instructions, labels = [], {}
     for line in text.splitlines():
         label = re.match(r"(\w+):", line)
-        code = re.match(r"\s*(?:\([^)]*\)\s*)?([a-z][\w.]*) +\(\d+\|M\d+\)(.*)", line)
+        code = re.match(r"\s*(?:\([^)]*\)\s*)?([a-z][\w.]*) +\((\d+)\|M\d+\)(.*)", line)
         if label:
             labels[label.group(1)] = len(instructions)
         elif code:
@@ -71,21 +71,20 @@ def read_listing(text):
     return listing.summary(instructions, labels)
 
 
-def read_line(mnemonic, rest):
-    jump = None
+def read_line(mnemonic, lanes, rest):
+    jumps = ()
     if mnemonic in ("while", "jmpi", "goto", "brc", "brd"):
-        names = re.findall(r"\b[A-Za-z_]\w*", rest.split("//")[0])
-        jump = names[-1] if names else None
-    instruction = listing.Instruction(mnemonic, jump)
+        jumps = re.findall(r"\b[A-Za-z_]\w*", rest.split("//")[0])
+    instruction = listing.Instruction(mnemonic, jumps)
     if mnemonic in ("mad", "mac"):
         instruction.kind = "fma"
     elif mnemonic.startswith("sync"):
         instruction.kind = "hint"
-    instruction.access = read_access(mnemonic, rest)
+    instruction.access = read_access(mnemonic, int(lanes), rest)
     return instruction
 
 
-def read_access(mnemonic, rest):
+def read_access(mnemonic, lanes, rest):
     lsc = LSC.match(mnemonic)
     if lsc:
         way, space, bits, count, _ = lsc.groups()
@@ -105,7 +104,11 @@ def read_access(mnemonic, rest):
     if block:
         return (space, "load" if block.group(1) == "read" else "store", 128)
     if scatter:
-        bits = 32 if "32b" in rest else 16 if "16b" in rest else {"byte": 8, "dword": 32, "qword": 64}[
-            scatter.group(1)]
-        return (space, "store" if "write" in rest or "scatter" in scatter.group() else "load", bits)
+        way = "store" if "write" in rest or "scatter" in scatter.group() else "load"
+        if scatter.group(1) == "byte":
+            return (space, way, 32 if "32b" in rest else 16 if "16b" in rest else 8)
+        # one or more dwords a lane: the message's registers (of 256 bits) say how many
+        registers = re.search(r"wr:\w+\+(\d+), rd:(\d+)", rest)
+        count = int(registers.group(1 if way == "store" else 2)) if registers else 0
+        return (space, way, count * 256 // max(lanes, 8))
     return None

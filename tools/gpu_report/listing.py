@@ -6,11 +6,11 @@ import re
 
 
 class Instruction:
-    """One line of a listing: its mnemonic, the label it may jump to, labels that stand before it."""
+    """One line of a listing: its mnemonic and the labels that it may jump to."""
 
-    def __init__(self, mnemonic, target=None):
+    def __init__(self, mnemonic, targets=()):
         self.mnemonic = mnemonic
-        self.target = target
+        self.targets = targets
         self.kind = ""  # "fma", "hint" (a wait or a no-op, not counted) or ""
         self.access = None  # ("global" or "local" or "private", "load" or "store", bits)
 
@@ -20,9 +20,9 @@ def loops(instructions, labels):
     between a label and a jump back to it."""
     ends = {}
     for at, instruction in enumerate(instructions):
-        start = labels.get(instruction.target)
-        if start is not None and start <= at:
-            ends[start] = max(at, ends.get(start, 0))
+        for start in (labels[target] for target in instruction.targets if target in labels):
+            if start <= at:
+                ends[start] = max(at, ends.get(start, 0))
     spans = sorted(ends.items(), key=lambda span: span[1] - span[0])
     taken = set()
     result = []

@@ -68,8 +68,8 @@ def read_listing(code, name):
 
 
 def read_line(mnemonic, rest):
-    jump = re.search(r"`\((\.L_\w+)\)", rest) if mnemonic.startswith("BRA") else None
-    instruction = listing.Instruction(mnemonic, jump.group(1) if jump else None)
+    jumps = re.findall(r"`\((\.L_\w+)\)", rest) if mnemonic.startswith("BRA") else ()
+    instruction = listing.Instruction(mnemonic, jumps)
     if mnemonic.split(".")[0] in ("FFMA", "FFMA2"):
         instruction.kind = "fma"
     elif mnemonic == "NOP":
