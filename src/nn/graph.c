@@ -1,13 +1,10 @@
-/* Planning a network: shapes, operation plans, buffers. */
+/* Planning a network: shapes, operation plans. */
 #include "nn/graph.h"
 
 #include "base/size.h"
 #include "base/status.h"
 #include "device/device.h"
 #include "nn/strips.h"
-
-#include <ocelli/elementwise.h>
-#include <ocelli/softmax.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,112 +201,6 @@ static oce_status plan_node(oce_graph *graph, int index, const oce_model_options
                                               node->layer->name);
 }
 
-/* Adds a buffer for a float tensor [images, h, w, c] with a halo. */
-static oce_status add_tensor(oce_memory *memory, const char *prefix, const char *what,
-                             int64_t images, const int64_t shape[3], const oce_halo *halo,
-                             int *index) {
-    const int64_t dim[4] = {images, shape[0], shape[1], shape[2]};
-    size_t elements = 0;
-    OCE_TRY(oce_tensor_elements(dim, halo, &elements));
-    return oce_memory_add(memory, prefix, what, elements * sizeof(float), index);
-}
-
-static oce_halo wanted_halo(const oce_graph *graph, int consumer) {
-    if (consumer < graph->node_count && graph->nodes[consumer].conv != NULL)
-        return oce_conv2d_plan_halo(graph->nodes[consumer].conv);
-    return (oce_halo){0, 0, 0, 0};
-}
-
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-/* Images of a node's output that are there at a time. */
-static int64_t output_images(const oce_graph *graph, const oce_node *node) {
-    return node->strip > 0 ? node->strip : graph->batch;
-}
-
-size_t oce_node_block(const oce_graph *graph, const oce_node *node) {
-    const oce_slot *bias = &graph->slots[node->bias];
-    return bias->offset + (size_t)bias->variable.count - graph->slots[node->weights].offset;
-}
-
-static size_t node_workspace(const oce_graph *graph, const oce_node *node, const oce_halo *halo) {
-    size_t bytes = 0;
-    if (node->conv != NULL)
-        bytes = oce_conv2d_plan_workspace(node->conv, halo);
-    const oce_gemm_plan *gemms[] = {node->gemm_forward, node->gemm_input_grad,
-                                    node->gemm_filter_grad};
-    for (int i = 0; i < OCE_COUNT(gemms); i++)
-        if (gemms[i] != NULL)
-            bytes = max_size(bytes, oce_gemm_plan_workspace(gemms[i]));
-    if (graph->training && node->bias >= 0)
-        bytes = max_size(bytes, oce_bias_grad_workspace(output_images(graph, node) *
-                                                            node->output[0] * node->output[1],
-                                                        node->output[2]));
-    return bytes;
-}
-
-static oce_status plan_buffers(oce_graph *graph, oce_memory *memory) {
-    const oce_network *network = graph->network;
-    const int64_t image[3] = {network->height, network->width, network->channels};
-    graph->input_halo = wanted_halo(graph, 0);
-    OCE_TRY(add_tensor(memory, "", "input", graph->batch, image, &graph->input_halo,
-                       &graph->input_buffer));
-    size_t workspace = 0, largest = 0, strip = 0, strip_block = 0;
-    for (int i = 0; i < graph->node_count; i++) {
-        oce_node *node = &graph->nodes[i];
-        const oce_node *below = i > 0 ? node - 1 : NULL;
-        const char *name = node->layer->name;
-        const int64_t images = output_images(graph, node);
-        const int64_t dim[4] = {images, node->output[0], node->output[1], node->output[2]};
-        size_t elements = 0;
-        OCE_TRY(oce_tensor_elements(dim, NULL, &elements));
-        if (node->strip > 0) {
-            strip = max_size(strip, elements);
-            strip_block = max_size(strip_block, oce_node_block(graph, node));
-        } else {
-            largest = max_size(largest, elements);
-        }
-        if (node->layer->kind == OCE_LAYER_DROPOUT) { /* in place: keeps its input's layout */
-            node->output_buffer = below != NULL ? below->output_buffer : graph->input_buffer;
-            node->halo = below != NULL ? below->halo : graph->input_halo;
-        } else {
-            const bool dropout_next =
-                i + 1 < graph->node_count && graph->nodes[i + 1].layer->kind == OCE_LAYER_DROPOUT;
-            node->halo = dropout_next ? (oce_halo){0, 0, 0, 0} : wanted_halo(graph, i + 1);
-            OCE_TRY(add_tensor(memory, name, "output", images, node->output, &node->halo,
-                               &node->output_buffer));
-        }
-        if (graph->training && node->layer->kind == OCE_LAYER_MAX_POOL)
-            OCE_TRY(oce_memory_add(memory, name, "winners", oce_pool_plan_winner_bytes(node->pool),
-                                   &node->winners_buffer));
-        if (!graph->training && node->conv != NULL &&
-            oce_conv2d_plan_prepared_bytes(node->conv) > 0)
-            OCE_TRY(oce_memory_add(memory, name, "prepared filter",
-                                   oce_conv2d_plan_prepared_bytes(node->conv),
-                                   &node->prepared_buffer));
-        workspace =
-            max_size(workspace, node_workspace(graph, node,
-                                               below != NULL ? &below->halo : &graph->input_halo));
-    }
-    const oce_node *logits = &graph->nodes[graph->node_count - 1];
-    workspace = max_size(workspace, oce_softmax_xent_workspace(graph->batch, logits->output[2]));
-    OCE_TRY(oce_memory_add(memory, "", "workspace", workspace, &graph->workspace_buffer));
-    if (!graph->training)
-        return OCE_OK;
-    if (strip > 0) {
-        OCE_TRY(oce_memory_add(memory, "", "strip gradients", strip * sizeof(float),
-                               &graph->strip_grad_buffer));
-        OCE_TRY(oce_memory_add(memory, "", "strip parameter gradients", strip_block * sizeof(float),
-                               &graph->strip_gradients_buffer));
-    }
-    OCE_TRY(oce_memory_add(memory, "", "activation gradients A", largest * sizeof(float),
-                           &graph->grad_buffer[0]));
-    return oce_memory_add(memory, "", "activation gradients B", largest * sizeof(float),
-                          &graph->grad_buffer[1]);
-}
-
 oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_network *network,
                           const oce_model_options *options, oce_memory *memory) {
     *graph = (oce_graph){.device = device,
@@ -333,22 +224,7 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
         graph->node_count = i + 1;
         OCE_TRY(plan_node(graph, i, options));
     }
-    return plan_buffers(graph, memory);
-}
-
-oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory) {
-    const oce_network *network = graph->network;
-    const int64_t input[4] = {graph->batch, network->height, network->width, network->channels};
-    OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, graph->input_buffer), 0, input,
-                            &graph->input_halo, &graph->input));
-    for (int i = 0; i < graph->node_count; i++) {
-        oce_node *node = &graph->nodes[i];
-        const int64_t dim[4] = {output_images(graph, node), node->output[0], node->output[1],
-                                node->output[2]};
-        OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, node->output_buffer), 0, dim, &node->halo,
-                                &node->output_tensor));
-    }
-    return OCE_OK;
+    return oce_graph_plan_memory(graph, memory);
 }
 
 void oce_graph_release(oce_graph *graph) {

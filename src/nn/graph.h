@@ -70,6 +70,9 @@ typedef struct oce_graph {
 oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_network *network,
                           const oce_model_options *options, oce_memory *memory);
 
+/* The part of oce_graph_plan() that adds buffers, when all nodes are planned. */
+oce_status oce_graph_plan_memory(oce_graph *graph, oce_memory *memory);
+
 /* Makes the tensors, once the memory is allocated. */
 oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory);
 

@@ -138,21 +138,26 @@ static oce_status backward_weighted(oce_graph *graph, int index, const oce_memor
     return oce_gemm_run(node->gemm_input_grad, dy, &weights, NULL, dx, workspace);
 }
 
-/* Through a max pool and the convolution below it, which is node `index`. */
+/* Through a max pool and the convolution below it, which is node `index`; gradient buffer `which`
+ * is free. */
 static oce_status backward_strips(oce_graph *graph, int index, const oce_memory *memory,
                                   oce_buffer *parameters, oce_buffer *gradients,
                                   const oce_tensor *dy, int which) {
     oce_node *node = &graph->nodes[index];
     oce_tensor weights, dx = {0};
+    int strip = graph->grad_buffer[which];
     OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
-    if (node->needs_input_grad)
+    if (node->needs_input_grad) {
         OCE_TRY(grad_tensor(graph, memory, index, true, which, &dx));
+        strip = graph->strip_grad_buffer;
+    }
     const oce_strips_grad strips = {
         .memory = memory,
         .x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input,
         .weights = &weights,
         .dy = dy,
         .dx = &dx,
+        .strip = oce_memory_buffer(memory, strip),
         .gradients = gradients,
     };
     return oce_strips_backward(graph, index, &strips);
