@@ -12,6 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef PATH_MAX /* systems without a limit */
+#define PATH_MAX 4096
+#endif
+
 bool oce_path_is_absolute(const char *path) {
     return *path == '/';
 }

@@ -92,6 +92,10 @@ oce_status oce_writer_append(oce_writer *writer, const void *data, size_t size) 
 
 static int sync_descriptor(int descriptor) {
     int result;
+#ifdef F_FULLFSYNC /* macOS: fsync() alone leaves the bytes in the drive's cache */
+    if (fcntl(descriptor, F_FULLFSYNC) == 0)
+        return 0;
+#endif
     do
         result = fsync(descriptor);
     while (result != 0 && errno == EINTR);
