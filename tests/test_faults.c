@@ -47,6 +47,47 @@ Test(faults, reads_its_list) {
     cr_expect_null(device);
 }
 
+/* ---- Memory that nobody wrote ---------------------------------------------------------------- */
+
+Test(faults, poisoned_memory_holds_no_numbers) {
+    float values[65]; /* 64 and the first of the slack */
+    oce_device *device = open_faulty("poison");
+    oce_buffer *buffer = NULL;
+    TEST_OK(oce_buffer_create(device, 64 * sizeof *values, &buffer));
+    cr_assert_eq(clEnqueueReadBuffer(device->queue, buffer->memory, CL_TRUE, 0, sizeof values,
+                                     values, 0, NULL, NULL),
+                 CL_SUCCESS);
+    for (int i = 0; i < OCE_COUNT(values); i++)
+        cr_expect(isnan(values[i]), "element %d: %g", i, (double)values[i]);
+    oce_buffer_destroy(buffer);
+    oce_device_close(device);
+}
+
+/* Nothing is read before it was written, or what is read so does not count. */
+Test(faults, training_does_not_depend_on_what_memory_held) {
+    float *results[2] = {NULL, NULL};
+    oce_variable variable = {0};
+    for (int i = 0; i < 2; i++) {
+        const oce_model_options options = tiny_options(4, 2);
+        oce_device *device = open_faulty(i == 0 ? "" : "poison");
+        oce_model *model = tiny_model(device, &options);
+        uint8_t *images = tiny_images(4, 1), *labels = tiny_labels(4, 1);
+        for (int step = 0; step < 3; step++)
+            TEST_OK(oce_model_train_step(model, images, labels, 0.05F));
+        oce_model_variable(model, 0, &variable);
+        results[i] = test_zeros((size_t)variable.count);
+        TEST_OK(oce_model_get(model, 0, OCE_VARIABLE_VALUE, results[i], variable.count));
+        free(images);
+        free(labels);
+        oce_model_destroy(model);
+        oce_device_close(device);
+    }
+    expect_bytes(results[1], results[0], (size_t)variable.count * sizeof *results[0],
+                 "weights after three steps");
+    free(results[0]);
+    free(results[1]);
+}
+
 /* ---- No memory left ------------------------------------------------------------------------ */
 
 /* Whichever buffer it is: a message that names it, nothing kept, and the device goes on. */

@@ -15,6 +15,13 @@ static cl_int test_failure(oce_device *device, size_t bytes) {
                : CL_SUCCESS;
 }
 
+/* Fills a new buffer, its slack too, with NaN. */
+static cl_int poison(const oce_buffer *buffer, size_t bytes) {
+    const cl_uint nan = 0x7FC0DEAD;
+    return clEnqueueFillBuffer(buffer->device->queue, buffer->memory, &nan, sizeof nan, 0,
+                               bytes - bytes % sizeof nan, 0, NULL, NULL);
+}
+
 static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_buffer **result) {
     *result = NULL;
     const oce_limits *limits = &device->limits;
@@ -31,7 +38,11 @@ static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_
     buffer->bytes = bytes;
     if (code == CL_SUCCESS)
         buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
+    if (code == CL_SUCCESS && device->fault.poison)
+        code = poison(buffer, padded);
     if (code != CL_SUCCESS) {
+        if (buffer->memory != NULL)
+            clReleaseMemObject(buffer->memory);
         free(buffer);
         return oce_opencl_fail(code, "allocating a buffer of %zu bytes on \"%s\" (%llu bytes)",
                                padded, device->entry->info.name,

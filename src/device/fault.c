@@ -28,16 +28,21 @@ static oce_status add_name(const char *entry, size_t length, const char *name,
 
 static oce_status parse_entry(const char *entry, size_t length, oce_fault *fault) {
     static const char allocation[] = "allocation=", build[] = "build=", result[] = "result=";
+    static const char poison[] = "poison";
     if (strncmp(entry, build, strlen(build)) == 0)
         return add_name(entry, length, entry + strlen(build), &fault->build);
     if (strncmp(entry, result, strlen(result)) == 0)
         return add_name(entry, length, entry + strlen(result), &fault->result);
+    if (length == strlen(poison) && strncmp(entry, poison, length) == 0) {
+        fault->poison = true;
+        return OCE_OK;
+    }
     char *end = NULL;
     if (strncmp(entry, allocation, strlen(allocation)) == 0)
         fault->allocation = strtoull(entry + strlen(allocation), &end, 10);
     OCE_REQUIRE(end == entry + length && fault->allocation > 0, OCE_ERROR_INVALID_ARGUMENT,
                 "OCELLI_FAULT: \"%.*s\" is none of allocation=N (from 1), build=FILE, "
-                "result=KERNEL",
+                "result=KERNEL, poison",
                 (int)length, entry);
     return OCE_OK;
 }

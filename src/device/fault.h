@@ -6,6 +6,7 @@
  *   build=FILE     the driver cannot build the kernel file FILE, e.g. conv2d_direct.cl, or CLBlast
  *   result=KERNEL  the first element of what a launch of KERNEL writes is wrong; CLBlast's
  *                  are called CLBlastSgemm and CLBlastSgemmStridedBatched
+ *   poison         memory that was not written yet holds no numbers (NaN)
  *
  * There may be up to four files and four kernels.
  */
@@ -24,6 +25,7 @@ typedef struct oce_fault_names {
 typedef struct oce_fault {
     uint64_t allocation; /* 0: none */
     oce_fault_names build, result;
+    bool poison;
 } oce_fault;
 
 /* Reads such a list; NULL or "": no fault. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the entry. */
