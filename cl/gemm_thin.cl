@@ -66,10 +66,14 @@ static float add_lanes(floatv v) {
 
 /* The first `count` floats from `at` on, zeros behind: what lies there may be NaN. */
 static floatv first_lanes(__global const float *at, int count) {
-    float lanes[VW];
-    UNROLL for (int i = 0; i < VW; i++)
-        lanes[i] = i < count ? at[i] : 0.0f;
-    return vloadv(0, lanes);
+#if VW == 16
+    const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif VW == 8
+    const int8 lane = (int8)(0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    const int4 lane = (int4)(0, 1, 2, 3);
+#endif
+    return select((floatv)(0.0f), vloadv(0, at), lane < (intv)(count));
 }
 
 /*
