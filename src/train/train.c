@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "train/prefetch.h"
 #include "train/run_record.h"
 
 #include <math.h>
@@ -19,11 +20,9 @@ typedef struct loop {
     oce_model *model;
     const oce_dataset *dataset;
     const oce_train_options *options;
-    oce_batches *batches;
+    oce_prefetch *batches;
     int64_t batch;
-    size_t image; /* bytes */
-    int32_t *indices;
-    uint8_t *images, *labels;
+    const uint8_t *images, *labels; /* of the present step */
     bool is_random;   /* a step drops out or augments: its loss is not that of the plain batch */
     uint64_t checked; /* losses of all steps before this one are finite */
     double started, last_log;
@@ -126,19 +125,11 @@ static oce_status start_saving(loop *l) {
 static oce_status start(loop *l) {
     const oce_train_options *options = l->options;
     l->batch = oce_model_get_options(l->model)->batch;
-    l->image = (size_t)(oce_dataset_height(l->dataset) * oce_dataset_width(l->dataset) *
-                        oce_dataset_channels(l->dataset));
     l->is_random = drops_out(l->model) || oce_model_get_options(l->model)->augment;
-    OCE_TRY(oce_batches_create(oce_dataset_count(l->dataset), l->batch, options->shuffle,
-                               options->seed, &l->batches));
-    l->indices = malloc((size_t)l->batch * sizeof *l->indices);
-    l->images = calloc((size_t)l->batch, l->image);
-    l->labels = calloc((size_t)l->batch, 1);
-    OCE_REQUIRE(l->indices != NULL && l->images != NULL && l->labels != NULL, OCE_ERROR_HOST_MEMORY,
-                "no memory for batches of %lld images of %zu bytes", (long long)l->batch, l->image);
     const uint64_t step = oce_model_get_state(l->model).step;
     l->checked = l->last_log_step = step;
-    OCE_TRY(oce_batches_seek(l->batches, step));
+    OCE_TRY(oce_prefetch_create(l->dataset, l->batch, options->shuffle, options->seed, step,
+                                &l->batches));
     if (options->save != NULL)
         OCE_TRY(start_saving(l));
     l->started = l->last_log = oce_clock_seconds();
@@ -148,23 +139,8 @@ static oce_status start(loop *l) {
 static void finish(loop *l) {
     oce_saver_destroy(l->saver);
     oce_folder_lock_release(l->lock);
-    oce_batches_destroy(l->batches);
+    oce_prefetch_destroy(l->batches);
     free(l->save_path);
-    free(l->indices);
-    free(l->images);
-    free(l->labels);
-}
-
-static oce_status gather_batch(loop *l) {
-    OCE_TRY(oce_batches_next(l->batches, l->indices));
-    const uint8_t *images = oce_dataset_images(l->dataset);
-    const uint8_t *labels = oce_dataset_labels(l->dataset);
-    for (int64_t i = 0; i < l->batch; i++) {
-        const size_t example = (size_t)l->indices[i];
-        memcpy(l->images + (size_t)i * l->image, images + example * l->image, l->image);
-        l->labels[i] = labels[example];
-    }
-    return OCE_OK;
 }
 
 /* Fails if a loss between l->checked and `end` is not finite. */
@@ -247,6 +223,8 @@ static oce_status save(loop *l, uint64_t step, bool *go_on) {
     oce_sidecar *sidecar = NULL;
     oce_metrics metrics;
     OCE_TRY(check_losses(l, step));
+    if (l->images == NULL) /* a run without steps */
+        OCE_TRY(oce_prefetch_next(l->batches, &l->images, &l->labels));
     OCE_TRY(oce_model_evaluate(l->model, l->images, l->labels, l->batch, &metrics, NULL));
     oce_status status = oce_model_check_finite(l->model);
     if (status != OCE_OK)
@@ -270,7 +248,7 @@ static bool is_due(uint64_t step, int64_t every) {
 static oce_status train_step(loop *l, uint64_t step, bool *go_on) {
     const oce_train_options *options = l->options;
     const bool logs = is_due(step, options->log_every);
-    OCE_TRY(gather_batch(l));
+    OCE_TRY(oce_prefetch_next(l->batches, &l->images, &l->labels));
     if (is_due(step, options->validate_every))
         OCE_TRY(evaluate(l, step, OCE_TRAIN_VALIDATION, options->validation, go_on));
     if (is_due(step, options->test_every))
