@@ -12,6 +12,7 @@ enum {
     SUM_FLOATS = 1 << 14,   /* of an item, about */
     SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
     BLOCK_PIXELS = 96,      /* of dY, kept in the first cache */
+    MOST_ROUNDS = 50000,    /* of the loops of a group, with narrow vectors */
     CLIPPED_SHARE = 16      /* one of so many taps must be outside the image */
 };
 
@@ -173,6 +174,9 @@ static int64_t group_pixels(const oce_conv2d_product *p, const oce_conv2d_part *
     const int64_t most = max64(most_flops / flops, 48); /* so that a panel's load pays */
     int64_t group = pixels * part->blocks / GROUPS;
     group = max64(min64(group, most), least_flops / flops);
+    /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+    if (vector == 4)
+        group = min64(group, MOST_ROUNDS / (p->size[0] * p->size[1] * p->channels) * part->rows);
     return oce_ceil_div(max64(group, 1), part->rows) * part->rows;
 }
 

@@ -86,10 +86,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
  * Where the transforms pay, and where the error stays below 2e-5 of the largest value: it grows
  * with the number of terms of a sum, which are the input channels of the pass, and was measured as
  * 1e-5 for 512 (5 x 5) and 8e-6 for 4096 (3 x 3). The filter gradient adds in chunks of tiles; its
- * error stays below 1e-5 for any number of them.
+ * error stays below 1e-5 for any number of them. A group takes a chunk through more rounds of loops
+ * than one driver of narrow vectors survives: llvmpipe ends an item's loops after 65,535 in total.
  */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
-    (void)limits;
+    if (limits->vector_width < 8)
+        return false;
     const bool is_prepared = shape->keeps_filter && pass == OCE_PASS_FORWARD;
     const bool is_back = pass == OCE_PASS_INPUT_GRAD;
     const int64_t most = shape->window.size[0] == 3 ? 4096 : 512;
