@@ -74,11 +74,18 @@ static int open_terminal(unsigned short columns) {
     return master;
 }
 
-/* What has been written since the last call. */
+/* What has been written since the last call. A terminal may pass it on in pieces, and late. */
 static const char *written(int master) {
     static char text[16384];
-    const ssize_t size = read(master, text, sizeof text - 1);
-    text[size > 0 ? size : 0] = '\0';
+    size_t used = 0;
+    struct pollfd ready = {.fd = master, .events = POLLIN};
+    while (used < sizeof text - 1 && poll(&ready, 1, 20) > 0) {
+        const ssize_t size = read(master, text + used, sizeof text - 1 - used);
+        if (size <= 0)
+            break;
+        used += (size_t)size;
+    }
+    text[used] = '\0';
     return text;
 }
 
