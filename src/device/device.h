@@ -36,8 +36,8 @@ typedef struct oce_limits {
 
 const oce_limits *oce_device_limits(const oce_device *device);
 
-/* From now on limits->tile is `tile` ('\0': the rule's choice); returns what it was. For a plan that
- * the tuning table decides. */
+/* From now on limits->tile is `tile` ('\0': the rule's choice); returns what it was. For a plan
+ * that the tuning table decides. */
 char oce_device_force_tile(oce_device *device, char tile);
 
 /* ---- Kernels ------------------------------------------------------------------------------- */
