@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 
 static const cli_progress of_3000 = {.what = "step", .total = 3000};
