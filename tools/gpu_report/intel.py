@@ -7,6 +7,7 @@ from gpu_report import listing
 
 TARGETS = ("skl", "tgllp", "dg2-g10")  # Gen9, Gen12, DG2
 LOCAL_OF_UNIT = 65536  # of a sub-slice
+SYMBOLS = "Intel_Symbol_Table_Void_Program"  # listed among the kernels where there are constants
 LOCAL, ARGUMENTS = 0xFE, 0xFD  # surfaces of local memory and of a thread's arguments
 
 SURFACE = re.compile(r"(?:untyped surface|untyped|surface) (read|write) with (\w+)")
@@ -27,6 +28,8 @@ def compile_program(tools, source, options, target, folder):
     records = {}
     for entry in re.split(r"\n  - name: +", info.group().decode())[1:]:
         name = entry.split()[0]
+        if name == SYMBOLS:
+            continue
         simd = int(re.search(r"simd_size: +(\d+)", entry).group(1))
         text = listings[name, simd]
         record = read_listing(text)
