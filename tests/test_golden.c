@@ -173,18 +173,25 @@ Test(golden, mnist) {
     run(&g);
 }
 
-/* The losses are what this run is for. Its first gradients differ from the float64 ones by more
- * than in the other runs, up to 6e-4 of the largest; why was not established. */
+/* Where a ReLU's input or two candidates of a maximum are equal but for rounding, the rounding
+ * decides, and a gradient changes by a whole term. TensorFlow's own float32 gradients of the first
+ * batch, from the start and from starts moved in the last bit, are up to 2e-3 of the largest away
+ * from its float64 ones here, and up to 1e-3 with unscaled inputs. */
+static const double scaled_ties = 2e-3, unscaled_ties = 1e-3;
+
 Test(golden, cifar10_scaled) {
     golden g = golden_open("golden_cifar10_scaled.json", true);
-    g.gradient_tolerance = 2e-3;
+    g.gradient_tolerance = scaled_ties;
     run(&g);
 }
 
-/* Unscaled inputs amplify rounding: only the first three losses can be compared. */
+/* Unscaled inputs amplify rounding: only the first three losses can be compared. The plain sums of
+ * the kernels for CPUs decide every tie as float64 does; those for GPUs add in another order. */
 Test(golden, cifar10_unscaled) {
     golden g = golden_open("golden_cifar10.json", true);
     g.steps = 3;
+    if (!oce_device_get_info(g.device)->cpu_kernels)
+        g.gradient_tolerance = unscaled_ties;
     run(&g);
 }
 
@@ -199,17 +206,16 @@ Test(golden, mnist_by_winograd) {
 Test(golden, cifar10_scaled_by_winograd) {
     golden g = golden_open("golden_cifar10_scaled.json", false);
     g.extra_drift = 3e-4;
-    g.gradient_tolerance = 2e-3;
+    g.gradient_tolerance = scaled_ties;
     run(&g);
 }
 
-/* The loss is in the thousands here, and where the rounding decides a ReLU or a maximum, a gradient
- * changes by a whole term. */
+/* Its rounding is larger, and with it the ties that it decides. */
 Test(golden, cifar10_unscaled_by_winograd) {
     golden g = golden_open("golden_cifar10.json", false);
     g.steps = 3;
     g.extra_drift = 3e-4;
-    g.gradient_tolerance = 2e-3;
+    g.gradient_tolerance = 2 * unscaled_ties;
     run(&g);
 }
 
