@@ -25,7 +25,7 @@ void oce_tune_add(oce_tune_operation *op, const char *family, const char *config
 }
 
 void oce_tune_add_tiles(oce_tune_operation *op, const char *family) {
-    for (char tile = 'A'; tile <= 'H'; tile++) {
+    for (int tile = 'A'; tile <= 'H'; tile++) {
         char configuration[16];
         snprintf(configuration, sizeof configuration, "tile=%c", tile);
         oce_tune_add(op, family, configuration);
