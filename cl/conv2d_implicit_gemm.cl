@@ -12,10 +12,28 @@
 
 /* A_ALONG_M is 0 and B_ALONG_N 1. A_VECTOR: 4 divides the channels and the input's strides. */
 #if A_VECTOR
-#define TAPS 1 /* that an item follows: 4 channels of one tap */
+#define TAPS 1 /* of a slot: 4 channels of one */
 #else
 #define TAPS 4 /* each float has its own */
 #endif
+
+/* A step of the sum: a tap and one of its channels. */
+typedef struct tap {
+    int row, column, channel;
+} tap;
+
+/* Moves by columns and channels, fewer than the window has, and by any number of rows. */
+static inline tap tap_on(tap t, const int rows, const int columns, const int steps,
+                         const int window_columns, const int channels) {
+    t.channel += steps;
+    const int carry = t.channel >= channels;
+    t.channel -= carry ? channels : 0;
+    t.column += columns + carry;
+    const int carry_row = t.column >= window_columns;
+    t.column -= carry_row ? window_columns : 0;
+    t.row += rows + carry_row;
+    return t;
+}
 
 /*
  * out[pixel (image,i,j)][f] = act(bias[f] + the sum over taps (t,u) and channels c of
@@ -54,14 +72,10 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
         from[s] = (line / out_rows - first_image) * (int)in_image + row[s] * in_down +
                   column[s] * in_right;
     }
-    /* The item's taps, which are those of all its slots. */
-    int tap_row[TAPS], tap_column[TAPS], channel[TAPS];
-    UNROLL for (int e = 0; e < TAPS; e++) {
-        const int step = A_SLOT_K(0) + e;
-        channel[e] = step % channels;
-        tap_column[e] = step / channels % window_columns;
-        tap_row[e] = step / channels / window_columns;
-    }
+    /* The item's tap, which is that of all its slots; their other floats' taps follow from it. */
+    const int step = A_SLOT_K(0);
+    tap first = {step / channels / window_columns, step / channels % window_columns,
+                 step % channels};
     __global const float *b_from = AT(filter) + first_column;
     float4 sums[ITEM_M][ITEM_N / 4], a_slots[A_SLOTS], b_slots[B_SLOTS];
     uint valid = 0; /* a bit for each slot and tap: inside the image and the window */
@@ -71,27 +85,21 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
 /* Loads a step; what is not valid reads the first element of the tile's images instead. */
 #define LOAD_SLOTS(left_steps)                                                                     \
     valid = 0;                                                                                     \
-    UNROLL for (int s = 0; s < A_SLOTS; s++) {                                                     \
-        __global const float *place[TAPS];                                                         \
-        UNROLL for (int e = 0; e < TAPS; e++) {                                                    \
-            const int down = tap_row[e] * tap_down, right = tap_column[e] * tap_right;             \
-            const bool inside = tap_row[e] < window_rows && (uint)(row[s] + down) < (uint)rows &&  \
+    __global const float *place[A_SLOTS][TAPS];                                                    \
+    tap of = first;                                                                                \
+    UNROLL for (int e = 0; e < TAPS; e++) {                                                        \
+        const int down = of.row * tap_down, right = of.column * tap_right;                         \
+        const int from_pixel = down * in_down + right * in_right + of.channel;                     \
+        UNROLL for (int s = 0; s < A_SLOTS; s++) {                                                 \
+            const bool inside = of.row < window_rows && (uint)(row[s] + down) < (uint)rows &&      \
                                 (uint)(column[s] + right) < (uint)columns;                         \
-            const int at = from[s] + (down * in_down + right * in_right + channel[e]);             \
-            place[e] = element(images, inside ? at : 0);                                           \
+            place[s][e] = element(images, inside ? from[s] + from_pixel : 0);                      \
             valid |= inside ? 1u << (s * TAPS + e) : 0u;                                           \
         }                                                                                          \
-        a_slots[s] = A_GATHERED(place);                                                            \
+        of = tap_on(of, 0, 0, 1, window_columns, channels);                                        \
     }                                                                                              \
-    UNROLL for (int e = 0; e < TAPS; e++) {                                                        \
-        channel[e] += next_channel;                                                                \
-        const int carry = channel[e] >= channels;                                                  \
-        channel[e] -= carry ? channels : 0;                                                        \
-        tap_column[e] += next_column + carry;                                                      \
-        const int carry_row = tap_column[e] >= window_columns;                                     \
-        tap_column[e] -= carry_row ? window_columns : 0;                                           \
-        tap_row[e] += next_row + carry_row;                                                        \
-    }                                                                                              \
+    UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_GATHERED(place[s]);                    \
+    first = tap_on(first, next_row, next_column, next_channel, window_columns, channels);          \
     UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =                                          \
         load_slot(1, B_VECTOR, b_from, B_SLOT_AT(s), B_SLOT_K(s), n - first_column, left_steps, n); \
     b_from += (long)TILE_K * n;

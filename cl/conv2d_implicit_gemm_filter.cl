@@ -19,6 +19,8 @@
 #define B_QUADS (TILE_LOCAL ? 1 : ITEM_N / 4)
 #define A_PIXELS (A_SLOTS / A_QUADS)
 #define B_PIXELS (B_SLOTS / B_QUADS)
+/* 1: the columns of B's slots are all the same, and one load each. */
+#define B_ONE_PLACE (B_QUADS == 1 && B_VECTOR)
 
 /* A pixel of dY on the way through the images: its row and column, and its place in a tensor. */
 typedef struct walk {
@@ -59,8 +61,9 @@ static inline walk walk_on(walk w, const walk_grid grid, const int rows, const i
  * out[split][(t,u,c)][f] = the sum over the split's pixels (image,i,j) of
  * in[image][i * stride_down - top + t * tap_down][j * stride_right - left + u * tap_right][c] *
  * dy[image][i][j][f], the input being 0 outside of its rows x columns. m rows (t,u,c), n output
- * channels f; k pixels, `part` of them a split, the last what is left. next_*: TILE_K pixels as
- * images, rows and columns of dY. Groups (columns of tiles, rows of tiles, splits).
+ * channels f; k pixels, `part` of them a split, the last what is left. a_*, b_*: the TILE_K / A_PIXELS
+ * (B_PIXELS) pixels from a slot's to the next slot's as images, rows and columns of dY. Groups
+ * (columns of tiles, rows of tiles, splits).
  */
 TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_down,
                                       const int in_right, const int rows, const int columns,
@@ -70,8 +73,8 @@ TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_
                                       const int k, const int part, const int window_columns,
                                       const int stride_down, const int stride_right, const int top,
                                       const int left, const int tap_down, const int tap_right,
-                                      const int next_image, const int next_row,
-                                      const int next_column) {
+                                      const int a_image, const int a_row, const int a_column,
+                                      const int b_image, const int b_row, const int b_column) {
     const int x = get_local_id(0), y = get_local_id(1), item = y * GROUP_X + x;
     const int first_row = get_group_id(1) * TILE_M, first_column = get_group_id(0) * TILE_N;
     const int split = get_group_id(2), begin = split * part, end = min(k, begin + part);
@@ -79,8 +82,8 @@ TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_
                                (long)stride_right * in_right};
     const walk_grid dy_grid = {dy_rows, dy_columns, dy_image, dy_down, dy_right};
     const long in_next =
-        next_image * in_grid.image + next_row * in_grid.row + next_column * in_grid.column;
-    const long dy_next = next_image * dy_image + next_row * dy_down + next_column * dy_right;
+        a_image * in_grid.image + a_row * in_grid.row + a_column * in_grid.column;
+    const long dy_next = b_image * dy_image + b_row * dy_down + b_column * dy_right;
 
     /* The item's rows: how far their tap is from a pixel, and the element's place from it. Rows
      * beyond m repeat the last ones; they are never stored. */
@@ -93,41 +96,48 @@ TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_
         tap_column[e] = tap % window_columns * tap_right - left;
         tap_at[e] = tap_row[e] * in_down + tap_column[e] * in_right + of % channels;
     }
-    walk a_walk[A_PIXELS], b_walk[B_PIXELS];
-    UNROLL for (int p = 0; p < A_PIXELS; p++) a_walk[p] =
-        walk_from(begin + A_SLOT_K(p * A_QUADS), in_grid);
-    UNROLL for (int p = 0; p < B_PIXELS; p++) b_walk[p] =
-        walk_from(begin + B_SLOT_K(p * B_QUADS), dy_grid);
+    /* One walk visits the pixels of all slots: from the last it goes on to the next step's first. */
+    walk a_walk = walk_from(begin + A_SLOT_K(0), in_grid);
+    walk b_walk = walk_from(begin + B_SLOT_K(0), dy_grid);
+    b_walk.at += B_ONE_PLACE ? min(first_column + B_SLOT_AT(0), n - 4) : first_column;
     float4 sums[ITEM_M][ITEM_N / 4], a_slots[A_SLOTS], b_slots[B_SLOTS];
     uint valid = 0; /* a bit for each slot and tap: inside the image and the split */
     UNROLL for (int i = 0; i < ITEM_M; i++)
         UNROLL for (int j = 0; j < ITEM_N / 4; j++) sums[i][j] = (float4)(0);
 
+/* first[at] if `inside`, else the first element; which way takes fewer registers differs. */
+#if TILE_LOCAL
+#define FROM_OR_FIRST(inside, first, at) ((inside) ? (first) + (at) : (first))
+#else
+#define FROM_OR_FIRST(inside, first, at) ((first) + ((inside) ? (at) : 0))
+#endif
+
 /* Loads a step; what is not valid reads the tensor's first element instead. */
 #define LOAD_SLOTS(steps_left)                                                                     \
     valid = 0;                                                                                     \
     UNROLL for (int s = 0; s < A_SLOTS; s++) {                                                     \
-        const walk w = a_walk[s / A_QUADS];                                                        \
         __global const float *place[TAPS];                                                         \
         UNROLL for (int e = 0; e < TAPS; e++) {                                                    \
             const int tap = s % A_QUADS * TAPS + e;                                                \
             const bool inside =                                                                    \
                 A_SLOT_K(s) < steps_left &&                                                        \
-                (uint)(w.row * stride_down + tap_row[tap]) < (uint)rows &&                         \
-                (uint)(w.column * stride_right + tap_column[tap]) < (uint)columns;                 \
-            place[e] = AT(in) + (inside ? w.at + tap_at[tap] : 0);                                 \
+                (uint)(a_walk.row * stride_down + tap_row[tap]) < (uint)rows &&                    \
+                (uint)(a_walk.column * stride_right + tap_column[tap]) < (uint)columns;            \
+            place[e] = FROM_OR_FIRST(inside, AT(in), a_walk.at + tap_at[tap]);                     \
             valid |= inside ? 1u << (s * TAPS + e) : 0u;                                           \
         }                                                                                          \
         a_slots[s] = A_GATHERED(place);                                                            \
+        if (s % A_QUADS == A_QUADS - 1)                                                            \
+            a_walk = walk_on(a_walk, in_grid, a_row, a_column, in_next);                           \
     }                                                                                              \
-    UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =                                          \
-        load_slot(1, B_VECTOR,                                                                     \
-                  AT(dy) + (B_SLOT_K(s) < steps_left ? b_walk[s / B_QUADS].at + first_column : 0), \
-                  B_SLOT_AT(s), 0, n - first_column, 1, 0);                                        \
-    UNROLL for (int p = 0; p < A_PIXELS; p++) a_walk[p] =                                          \
-        walk_on(a_walk[p], in_grid, next_row, next_column, in_next);                               \
-    UNROLL for (int p = 0; p < B_PIXELS; p++) b_walk[p] =                                          \
-        walk_on(b_walk[p], dy_grid, next_row, next_column, dy_next);
+    UNROLL for (int s = 0; s < B_SLOTS; s++) {                                                     \
+        __global const float *from = AT(dy) + (B_SLOT_K(s) < steps_left ? b_walk.at : 0);          \
+        b_slots[s] = B_ONE_PLACE ? LOAD4(from)                                                     \
+                                 : load_slot(1, B_VECTOR, from, B_SLOT_AT(s), 0,                   \
+                                             n - first_column, 1, 0);                              \
+        if (s % B_QUADS == B_QUADS - 1)                                                            \
+            b_walk = walk_on(b_walk, dy_grid, b_row, b_column, dy_next);                           \
+    }
 
 #if TILE_LOCAL
     TILE_MEMORY

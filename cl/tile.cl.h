@@ -139,7 +139,8 @@ static inline __global const float *element(__global const float *from, const in
  * from there to the matrix's end, `pitch` the elements between rows in memory, up to 2^23.
  *
  * Rows beyond the matrix repeat its last one: they are never stored. Steps beyond the end read
- * `from` instead; they are zeroed when the loads have come back, by mask_slot().
+ * `from` instead and are zeroed when the loads have come back, by mask_slot(); loads of one float
+ * along k, which would need 4 addresses for that, leave them out.
  */
 static inline float4 load_slot(const int along, const int vector, __global const float *from,
                                const int at, const int k, const int extent, const int left,
@@ -156,19 +157,25 @@ static inline float4 load_slot(const int along, const int vector, __global const
     const int row = min(at, extent - 1) * pitch;
     if (vector)
         return LOAD4(element(from, k < left ? row + k : 0));
-    return (float4)(*element(from, k < left ? row + k : 0),
-                    *element(from, k + 1 < left ? row + k + 1 : 0),
-                    *element(from, k + 2 < left ? row + k + 2 : 0),
-                    *element(from, k + 3 < left ? row + k + 3 : 0));
+    __global const float *of = element(from, row + k);
+    if (left >= TILE_K) /* the same for all items: one address a slot, nothing to test */
+        return (float4)(of[0], of[1], of[2], of[3]);
+    float4 v = (float4)(0);
+    if (k < left)
+        v.s0 = of[0];
+    if (k + 1 < left)
+        v.s1 = of[1];
+    if (k + 2 < left)
+        v.s2 = of[2];
+    if (k + 3 < left)
+        v.s3 = of[3];
+    return v;
 }
 
-/* A slot without its steps beyond the end. */
+/* A slot without its steps beyond the end; scalar loads along k have left them out. */
 static inline float4 mask_slot(const int along, const int vector, const float4 v, const int k,
                                const int left) {
-    if (along || vector)
-        return k < left ? v : (float4)(0);
-    return (float4)(k < left ? v.s0 : 0.0f, k + 1 < left ? v.s1 : 0.0f, k + 2 < left ? v.s2 : 0.0f,
-                    k + 3 < left ? v.s3 : 0.0f);
+    return (!along && !vector) || k < left ? v : (float4)(0);
 }
 
 /* ---- Gathered operands --------------------------------------------------------------------- */

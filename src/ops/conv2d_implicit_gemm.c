@@ -352,12 +352,20 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const implicit_s
     return OCE_OK;
 }
 
+/* Pixels from a slot of cl/tile.cl.h to the next: a pixel has `extent` floats in the tile. */
+static int64_t pixels_apart(const oce_tile *tile, int64_t extent) {
+    const int64_t pixels = tile->is_local ? 4 * oce_tile_group(tile) / extent : 1;
+    return pixels < tile->depth ? pixels : tile->depth;
+}
+
 static oce_status run_filter_grad(const oce_conv2d_shape *shape, const implicit_state *state,
                                   const oce_conv2d_operands *o, oce_buffer *workspace) {
     const oce_window_geometry *g = &shape->window;
     const oce_tensor *x = o->x, *dy = o->y, *df = o->filter;
-    const int64_t rows = filter_rows(shape), depth = state->tile.depth;
-    const int64_t next_line = depth / g->output[1];
+    const int64_t rows = filter_rows(shape);
+    const int64_t a_next = pixels_apart(&state->tile, state->tile.rows);
+    const int64_t b_next = pixels_apart(&state->tile, state->tile.columns);
+    const int64_t a_lines = a_next / g->output[1], b_lines = b_next / g->output[1];
     const bool is_split = state->splits > 1;
     const oce_tile_operand none = {NULL, 0}, partials = {workspace, 0};
     oce_kernel *kernel = NULL;
@@ -390,9 +398,12 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const implicit_
         oce_arg_int(g->before[1]),
         oce_arg_int(g->dilation[0]),
         oce_arg_int(g->dilation[1]),
-        oce_arg_int(next_line / g->output[0]),
-        oce_arg_int(next_line % g->output[0]),
-        oce_arg_int(depth % g->output[1]),
+        oce_arg_int(a_lines / g->output[0]),
+        oce_arg_int(a_lines % g->output[0]),
+        oce_arg_int(a_next % g->output[1]),
+        oce_arg_int(b_lines / g->output[0]),
+        oce_arg_int(b_lines % g->output[0]),
+        oce_arg_int(b_next % g->output[1]),
     };
     const oce_tile_shape product = {rows, shape->filters, state->splits};
     OCE_TRY(oce_launch(kernel, oce_tile_range(&state->tile, &product), args, OCE_COUNT(args)));
