@@ -113,8 +113,10 @@ static inline void interpolate(const floatv x[ALPHA], const int n, floatv *out) 
     }
 }
 
-/* The scale of G for element i of ALPHA. */
+/* The scale of G for element i of ALPHA; chosen from constants, since i may differ between items. */
 static inline float scale(const int i) {
     const float scales[] = SCALE;
-    return i == ALPHA - 1 ? 1 : scales[(i + 1) / 2];
+    float chosen = 1; /* of infinity, the last */
+    UNROLL for (int k = 0; k <= PAIRS; k++) chosen = (i + 1) / 2 == k ? scales[k] : chosen;
+    return chosen;
 }
