@@ -106,11 +106,10 @@ static void add_shipped(oce_device *device) {
 static void add_own(oce_device *device) {
     char *path = NULL;
     json_t *root = NULL;
-    oce_status status = oce_tuning_path(&path);
-    if (status == OCE_OK && path != NULL) {
-        status = oce_tuning_read(path, &root);
+    if (oce_tuning_path(&path) == OCE_OK && path != NULL) {
+        const oce_status status = oce_tuning_read(path, &root);
         if (status == OCE_OK)
-            status = add_file(device, root, false);
+            add_file(device, root, false);
         else if (status != OCE_ERROR_NOT_FOUND)
             oce_device_notice(device, "tuning", "the tuning file is not used: %s",
                               oce_last_error());
