@@ -421,7 +421,8 @@ static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaq
 static oce_status prepare_filter(const void *opaque, const oce_tensor *filter,
                                  oce_buffer *prepared) {
     const oce_arg target = oce_arg_part(prepared, 0);
-    return transform_filter(opaque, filter, NULL, NULL, &target); /* a forward pass has no panels */
+    const winograd_space no_panels = {.panels = 0}; /* a forward pass has none */
+    return transform_filter(opaque, filter, NULL, &no_panels, &target);
 }
 
 const oce_conv2d_method oce_conv2d_winograd = {
