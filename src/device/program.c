@@ -164,7 +164,7 @@ static oce_status take_include(char *text, const char *file, char name[64]) {
         return OCE_OK;
     const char *start = line + strlen(directive);
     const size_t length = strcspn(start, "\"\n");
-    OCE_REQUIRE(start[length] == '"' && length < 64 && strstr(start, directive) == NULL,
+    OCE_REQUIRE(length < 64 && start[length] == '"' && strstr(start, directive) == NULL,
                 OCE_ERROR_INVALID_ARGUMENT,
                 "kernel file %s: it may include one file, of a name below 64 characters", file);
     memcpy(name, start, length);

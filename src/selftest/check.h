@@ -72,6 +72,8 @@ void oce_check_end(oce_check *check);
 
 /* ---- The groups of checks. They fail only for want of host memory. -------------------------- */
 
+typedef oce_status (*oce_check_group)(oce_check *check);
+
 oce_status oce_selftest_memory(oce_check *check);
 oce_status oce_selftest_convolutions(oce_check *check);
 oce_status oce_selftest_products(oce_check *check);

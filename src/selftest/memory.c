@@ -138,8 +138,8 @@ static oce_status check_events(oce_check *check) {
 }
 
 oce_status oce_selftest_memory(oce_check *check) {
-    oce_status (*const checks[])(oce_check *) = {check_allocation, check_transfers, check_order,
-                                                 check_events};
+    static const oce_check_group checks[] = {check_allocation, check_transfers, check_order,
+                                             check_events};
     for (int i = 0; i < OCE_COUNT(checks); i++) {
         const oce_status status = checks[i](check);
         oce_check_end(check);

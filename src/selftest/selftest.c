@@ -18,7 +18,7 @@ const char *oce_selftest_outcome_name(oce_selftest_outcome outcome) {
 
 oce_status oce_selftest(oce_device *device, const oce_selftest_options *options,
                         oce_selftest_summary *summary) {
-    oce_status (*const groups[])(oce_check *) = {
+    static const oce_check_group groups[] = {
         oce_selftest_memory,       oce_selftest_elements, oce_selftest_softmax,
         oce_selftest_optimizers,   oce_selftest_products, oce_selftest_pools,
         oce_selftest_convolutions, oce_selftest_models,
