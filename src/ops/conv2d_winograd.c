@@ -1,5 +1,6 @@
 /* The Winograd family: 3x3 and 5x5 windows of stride 1 (cl/conv2d_winograd.cl). */
 #include "ops/conv2d_tiles.h"
+#include "ops/winograd_pass.h"
 
 #include "base/size.h"
 #include "base/status.h"
@@ -28,18 +29,12 @@ enum {
 
 static const char file[] = "conv2d_winograd.cl";
 
-/* A pass as the kernels see it: the input gradient is a forward pass from dY to dX. */
 typedef struct winograd_state {
-    oce_pass pass;
+    oce_winograd_pass w;
     oce_conv2d_layout layout;
     oce_conv2d_tiles blocks; /* one part: blocks of output channels of equal width */
     oce_kernel *filter, *sum;
-    int64_t alpha, tile;         /* inputs and outputs of a tile along an axis */
-    int64_t channels, filters;   /* from, to */
-    int64_t input[2], output[2]; /* rows and columns */
-    int64_t before[2];           /* padding; may be negative */
-    int64_t grid[2], tiles;      /* tiles of an image, of all images */
-    int64_t chunk;               /* tiles that a group takes through all steps at a time */
+    int64_t chunk; /* tiles that a group takes through all steps at a time */
     int64_t groups;
     int64_t local_floats;  /* of a group's scratch memory; 0: each has a part of a buffer */
     int64_t splits, parts; /* filter gradient: of the tiles, of the input channels */
@@ -64,16 +59,10 @@ static int64_t min64(int64_t a, int64_t b) {
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
     (void)pass;
-    const oce_window_geometry *g = &shape->window;
     const int vector = limits->vector_width;
-    if (g->size[0] != g->size[1] || (g->size[0] != 3 && g->size[0] != 5))
-        snprintf(reason, reason_bytes, "the window is %lld x %lld, not 3 x 3 or 5 x 5",
-                 (long long)g->size[0], (long long)g->size[1]);
-    else if (g->stride[0] != 1 || g->stride[1] != 1 || g->dilation[0] != 1 || g->dilation[1] != 1)
-        snprintf(reason, reason_bytes, "strides %lld, %lld and dilations %lld, %lld are not all 1",
-                 (long long)g->stride[0], (long long)g->stride[1], (long long)g->dilation[0],
-                 (long long)g->dilation[1]);
-    else if (shape->channels % vector != 0 || shape->filters % vector != 0)
+    if (!oce_winograd_window(&shape->window, reason, reason_bytes))
+        return false;
+    if (shape->channels % vector != 0 || shape->filters % vector != 0)
         snprintf(reason, reason_bytes,
                  "%lld channels and %lld filters are not both multiples of %d, the device's vector",
                  (long long)shape->channels, (long long)shape->filters, vector);
@@ -106,32 +95,6 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-static int64_t tile_count(const int64_t output[2], int64_t tile) {
-    return oce_ceil_div(output[0], tile) * oce_ceil_div(output[1], tile);
-}
-
-/* The forward pass's extents, or those of the forward pass that the input gradient is. */
-static void set_extents(const oce_conv2d_shape *shape, winograd_state *state) {
-    const oce_window_geometry *g = &shape->window;
-    const bool is_back = state->pass == OCE_PASS_INPUT_GRAD;
-    state->channels = is_back ? shape->filters : shape->channels;
-    state->filters = is_back ? shape->channels : shape->filters;
-    for (int axis = 0; axis < 2; axis++) {
-        state->input[axis] = is_back ? g->output[axis] : g->input[axis];
-        state->output[axis] = is_back ? g->input[axis] : g->output[axis];
-        state->before[axis] = is_back ? g->size[axis] - 1 - g->before[axis] : g->before[axis];
-    }
-    /* Multiplications of an image: tiles * alpha^2 */
-    const int64_t r = g->size[0];
-    const int64_t large = tile_count(state->output, 4) * (r + 3) * (r + 3);
-    const int64_t small = tile_count(state->output, 2) * (r + 1) * (r + 1);
-    state->tile = small < large ? 2 : 4;
-    state->alpha = state->tile + r - 1;
-    state->grid[0] = oce_ceil_div(state->output[0], state->tile);
-    state->grid[1] = oce_ceil_div(state->output[1], state->tile);
-    state->tiles = shape->batch * state->grid[0] * state->grid[1];
-}
-
 /* The largest divisor of `count` that is at most `most`. */
 static int64_t divisor_up_to(int64_t count, int64_t most) {
     for (int64_t d = min64(count, most); d > 1; d--)
@@ -147,24 +110,25 @@ static int64_t block_width(const winograd_state *state) {
 /* How many partial sums: a power of two, and a function of the shape alone, so that every device
  * adds in the same order. */
 static int64_t split_count(const winograd_state *state) {
-    const int64_t groups =
-        oce_ceil_div(state->channels, PART_CHANNELS) * oce_ceil_div(state->filters, PART_CHANNELS);
+    const int64_t groups = oce_ceil_div(state->w.channels, PART_CHANNELS) *
+                           oce_ceil_div(state->w.filters, PART_CHANNELS);
     int64_t splits = 1;
-    while (2 * splits * groups <= GROUPS && 2 * splits * SPLIT_TILES <= state->tiles)
+    while (2 * splits * groups <= GROUPS && 2 * splits * SPLIT_TILES <= state->w.tiles)
         splits *= 2;
     return splits;
 }
 
 static bool has_large_filter(const winograd_state *state) {
-    return state->alpha * state->alpha * state->channels * state->filters > LARGE_FILTER;
+    return state->w.alpha * state->w.alpha * state->w.channels * state->w.filters > LARGE_FILTER;
 }
 
 /* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
 static int64_t scratch_floats(const winograd_state *state, int64_t chunk) {
-    const int64_t channels =
-        state->pass == OCE_PASS_FILTER_GRAD ? state->channels / state->parts : state->channels;
+    const int64_t channels = state->w.pass == OCE_PASS_FILTER_GRAD
+                                 ? state->w.channels / state->parts
+                                 : state->w.channels;
     const int64_t position = chunk * (channels + block_width(state)) + 2 * GAP;
-    return (int64_t)oce_size_round_up((size_t)(state->alpha * state->alpha * position), GAP);
+    return (int64_t)oce_size_round_up((size_t)(state->w.alpha * state->w.alpha * position), GAP);
 }
 
 /* The chunk, whole register tiles that fit `floats` of scratch memory, with which the units are
@@ -175,13 +139,13 @@ static int64_t best_chunk(const winograd_state *state, int64_t floats, int units
     int64_t best = rows, least = INT64_MAX;
     for (int64_t chunk = rows; chunk == rows || scratch_floats(state, chunk) <= floats;
          chunk += rows) {
-        const int64_t rounds = oce_ceil_div(oce_ceil_div(state->tiles, chunk), units);
+        const int64_t rounds = oce_ceil_div(oce_ceil_div(state->w.tiles, chunk), units);
         const int64_t time = rounds * (chunk + stream);
         if (time <= least) {
             least = time;
             best = chunk;
         }
-        if (chunk >= state->tiles)
+        if (chunk >= state->w.tiles)
             break;
     }
     return best;
@@ -196,7 +160,7 @@ static int64_t local_floats(const oce_limits *limits) {
 
 /* Parts as large as may be, so that dY is seldom transformed again, but one for each unit. */
 static void set_parts(const oce_limits *limits, winograd_state *state) {
-    const int64_t vectors = state->channels / state->blocks.vector;
+    const int64_t vectors = state->w.channels / state->blocks.vector;
     const int64_t others = state->splits * state->blocks.parts[0].blocks;
     int64_t most = PART_CHANNELS / state->blocks.vector;
     do {
@@ -208,7 +172,7 @@ static void set_parts(const oce_limits *limits, winograd_state *state) {
 
 static void set_chunks(const oce_limits *limits, winograd_state *state) {
     const int units = limits->compute_units;
-    if (state->pass == OCE_PASS_FILTER_GRAD) {
+    if (state->w.pass == OCE_PASS_FILTER_GRAD) {
         state->chunk = GRADIENT_TILES;
         return;
     }
@@ -220,18 +184,18 @@ static void set_chunks(const oce_limits *limits, winograd_state *state) {
                               : is_large ? LARGE_SCRATCH
                                          : SCRATCH_FLOATS,
                               units);
-    state->groups = oce_ceil_div(state->tiles, state->chunk);
+    state->groups = oce_ceil_div(state->w.tiles, state->chunk);
     if (local == 0)
         state->groups = min64(state->groups, max64(units, 8));
 }
 
 static oce_status get_kernels(oce_device *device, winograd_state *state) {
-    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
     const char *name = is_filter ? "winograd_filter_grad" : "winograd_forward";
     oce_defines defines = {0};
-    oce_define(&defines, "ALPHA", state->alpha);
-    oce_define(&defines, "TILE", state->tile);
-    state->blocks = oce_conv2d_blocks_of(device, state->filters);
+    oce_define(&defines, "ALPHA", state->w.alpha);
+    oce_define(&defines, "TILE", state->w.tile);
+    state->blocks = oce_conv2d_blocks_of(device, state->w.filters);
     const oce_limits *limits = oce_device_limits(device);
     if (is_filter) {
         state->splits = split_count(state);
@@ -256,11 +220,10 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     winograd_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
-    state->pass = pass;
     OCE_TRY(oce_conv2d_layout_get(device, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
         return OCE_OK; /* dF is empty */
-    set_extents(shape, state);
+    state->w = oce_winograd_pass_of(shape, pass);
     OCE_TRY(get_kernels(device, state));
     set_chunks(oce_device_limits(device), state);
     return OCE_OK;
@@ -276,16 +239,17 @@ static size_t take_product(oce_conv2d_space *space, const int64_t *extents, int 
 }
 
 static winograd_space place(const winograd_state *state) {
-    const int64_t window = state->alpha - state->tile + 1;
+    const int64_t window = state->w.alpha - state->w.tile + 1;
     winograd_space at = {{0, false}, 0, 0, 0};
-    if (state->channels == 0 || state->filters == 0)
+    if (state->w.channels == 0 || state->w.filters == 0)
         return at;
-    if (state->pass == OCE_PASS_INPUT_GRAD) {
-        const int64_t panels[] = {window, window, state->channels, state->filters};
+    if (state->w.pass == OCE_PASS_INPUT_GRAD) {
+        const int64_t panels[] = {window, window, state->w.channels, state->w.filters};
         at.panels = take_product(&at.space, panels, 4);
     }
-    const int64_t transformed[] = {state->pass == OCE_PASS_FILTER_GRAD ? state->splits : 1,
-                                   state->alpha, state->alpha, state->channels, state->filters};
+    const int64_t transformed[] = {state->w.pass == OCE_PASS_FILTER_GRAD ? state->splits : 1,
+                                   state->w.alpha, state->w.alpha, state->w.channels,
+                                   state->w.filters};
     at.filter = take_product(&at.space, transformed, 5);
     if (state->local_floats == 0) {
         const int64_t scratch[] = {state->groups, scratch_floats(state, state->chunk)};
@@ -308,23 +272,26 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 static oce_status transform_filter(const winograd_state *state, const oce_tensor *filter,
                                    oce_buffer *workspace, const winograd_space *at,
                                    const oce_arg *target) {
-    const int64_t window = state->alpha - state->tile + 1, width = block_width(state);
-    int64_t tap = state->channels * state->filters, channel = state->filters, block = width;
+    const int64_t window = state->w.alpha - state->w.tile + 1, width = block_width(state);
+    int64_t tap = state->w.channels * state->w.filters, channel = state->w.filters, block = width;
     oce_arg source = oce_arg_tensor(filter);
-    if (state->pass == OCE_PASS_INPUT_GRAD) {
+    if (state->w.pass == OCE_PASS_INPUT_GRAD) {
         const oce_conv2d_taps taps = {{0, 0}, {1, 1}, {window, window}};
         OCE_TRY(oce_conv2d_pack_transposed(&state->layout, &state->blocks, filter, &taps, workspace,
                                            at->panels));
         source = oce_arg_part(workspace, at->panels);
-        tap = state->channels * width;
+        tap = state->w.channels * width;
         channel = width;
         block = window * window * tap;
     }
-    const oce_arg args[] = {
-        source,  oce_arg_long(tap),           oce_arg_long(channel), oce_arg_long(block),
-        *target, oce_arg_int(state->channels)};
+    const oce_arg args[] = {source,
+                            oce_arg_long(tap),
+                            oce_arg_long(channel),
+                            oce_arg_long(block),
+                            *target,
+                            oce_arg_int(state->w.channels)};
     return oce_launch(state->filter,
-                      oce_range_groups(state->channels, state->blocks.parts[0].blocks, 1), args,
+                      oce_range_groups(state->w.channels, state->blocks.parts[0].blocks, 1), args,
                       OCE_COUNT(args));
 }
 
@@ -340,7 +307,7 @@ static oce_status transform_filter(const winograd_state *state, const oce_tensor
 static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_state *state,
                               const oce_conv2d_operands *o, oce_buffer *workspace) {
     const winograd_space at = place(state);
-    const bool is_forward = state->pass == OCE_PASS_FORWARD;
+    const bool is_forward = state->w.pass == OCE_PASS_FORWARD;
     const oce_tensor *from = is_forward ? o->x : o->y, *to = is_forward ? o->y : o->x;
     const oce_arg filter =
         o->prepared != NULL ? oce_arg_part(o->prepared, 0) : oce_arg_part(workspace, at.filter);
@@ -353,16 +320,16 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
                             oce_arg_tensor(to),
                             STRIDES(to),
                             SCRATCH(state, workspace, at),
-                            oce_arg_int(state->input[0]),
-                            oce_arg_int(state->input[1]),
-                            oce_arg_int(state->before[0]),
-                            oce_arg_int(state->before[1]),
-                            oce_arg_int(state->channels),
-                            oce_arg_int(state->output[0]),
-                            oce_arg_int(state->output[1]),
-                            oce_arg_int(state->grid[0]),
-                            oce_arg_int(state->grid[1]),
-                            oce_arg_long(state->tiles),
+                            oce_arg_int(state->w.input[0]),
+                            oce_arg_int(state->w.input[1]),
+                            oce_arg_int(state->w.before[0]),
+                            oce_arg_int(state->w.before[1]),
+                            oce_arg_int(state->w.channels),
+                            oce_arg_int(state->w.output[0]),
+                            oce_arg_int(state->w.output[1]),
+                            oce_arg_int(state->w.grid[0]),
+                            oce_arg_int(state->w.grid[1]),
+                            oce_arg_long(state->w.tiles),
                             oce_arg_int(state->chunk),
                             oce_arg_int(state->blocks.parts[0].blocks),
                             oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU)};
@@ -373,7 +340,7 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
 static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_operands *o,
                                   oce_buffer *workspace) {
     const winograd_space at = place(state);
-    const int64_t part_channels = state->channels / state->parts;
+    const int64_t part_channels = state->w.channels / state->parts;
     const int64_t blocks = state->blocks.parts[0].blocks;
     const oce_arg args[] = {oce_arg_tensor(o->x),
                             STRIDES(o->x),
@@ -381,38 +348,38 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
                             STRIDES(o->y),
                             oce_arg_part(workspace, at.filter),
                             SCRATCH(state, workspace, at),
-                            oce_arg_int(state->input[0]),
-                            oce_arg_int(state->input[1]),
-                            oce_arg_int(state->before[0]),
-                            oce_arg_int(state->before[1]),
+                            oce_arg_int(state->w.input[0]),
+                            oce_arg_int(state->w.input[1]),
+                            oce_arg_int(state->w.before[0]),
+                            oce_arg_int(state->w.before[1]),
                             oce_arg_int(part_channels),
-                            oce_arg_int(state->output[0]),
-                            oce_arg_int(state->output[1]),
-                            oce_arg_int(state->grid[0]),
-                            oce_arg_int(state->grid[1]),
-                            oce_arg_long(state->tiles),
+                            oce_arg_int(state->w.output[0]),
+                            oce_arg_int(state->w.output[1]),
+                            oce_arg_int(state->w.grid[0]),
+                            oce_arg_int(state->w.grid[1]),
+                            oce_arg_long(state->w.tiles),
                             oce_arg_int(state->chunk)};
     OCE_TRY(oce_launch(state->blocks.parts[0].kernel,
                        oce_range_groups(blocks, state->parts, state->splits), args,
                        OCE_COUNT(args)));
     const oce_arg sum_args[] = {oce_arg_part(workspace, at.filter), oce_arg_tensor(o->filter),
                                 oce_arg_int(part_channels),         oce_arg_int(state->parts),
-                                oce_arg_int(state->filters),        oce_arg_int(state->splits)};
-    return oce_launch(state->sum, oce_range_groups(state->channels, blocks, 1), sum_args,
+                                oce_arg_int(state->w.filters),      oce_arg_int(state->splits)};
+    return oce_launch(state->sum, oce_range_groups(state->w.channels, blocks, 1), sum_args,
                       OCE_COUNT(sum_args));
 }
 
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
                       const oce_conv2d_operands *operands, oce_buffer *workspace) {
     const winograd_state *state = opaque;
-    if (state->pass == OCE_PASS_FILTER_GRAD)
+    if (state->w.pass == OCE_PASS_FILTER_GRAD)
         return run_filter_grad(state, operands, workspace);
     return run_forward(shape, state, operands, workspace);
 }
 
 static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaque, size_t *bytes) {
     const winograd_state *state = opaque;
-    const int64_t extents[] = {state->alpha, state->alpha, shape->channels, shape->filters};
+    const int64_t extents[] = {state->w.alpha, state->w.alpha, shape->channels, shape->filters};
     oce_conv2d_space space = {0, false};
     (void)take_product(&space, extents, 4);
     return oce_conv2d_space_bytes(&space, bytes);

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "ops/lines.h"
 #include "ops/tile_product.h"
+#include "ops/winograd_pass.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +15,9 @@ static const char file[] = "conv2d_winograd_gpu.cl";
 
 enum { UNITS = 8 /* of a group, as the kernels have it */, LARGEST_ALPHA = 8 };
 
-/* A pass as the kernels see it: the input gradient is a forward pass from dY to dX. */
 typedef struct winograd_state {
-    oce_pass pass;
+    oce_winograd_pass w;
     oce_device *device;
-    int64_t alpha, tile;         /* inputs and outputs of a tile along an axis */
-    int64_t channels, filters;   /* from, to */
-    int64_t input[2], output[2]; /* rows and columns */
-    int64_t before[2];           /* padding; may be negative */
-    int64_t grid[2], tiles;      /* tiles of an image, of all images */
     oce_tile_product product;
 } winograd_state;
 
@@ -37,67 +32,25 @@ typedef struct winograd_space {
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-static int64_t tile_count(const int64_t output[2], int64_t tile) {
-    return oce_ceil_div(output[0], tile) * oce_ceil_div(output[1], tile);
-}
-
-/* The forward pass's extents, or those of the forward pass that the input gradient is; tiles of 4 x
- * 4 outputs, or of 2 x 2 where that takes fewer multiplications. */
-static void set_extents(const oce_conv2d_shape *shape, oce_pass pass, winograd_state *state) {
-    const oce_window_geometry *g = &shape->window;
-    const bool is_back = pass == OCE_PASS_INPUT_GRAD;
-    state->pass = pass;
-    state->channels = is_back ? shape->filters : shape->channels;
-    state->filters = is_back ? shape->channels : shape->filters;
-    for (int axis = 0; axis < 2; axis++) {
-        state->input[axis] = is_back ? g->output[axis] : g->input[axis];
-        state->output[axis] = is_back ? g->input[axis] : g->output[axis];
-        state->before[axis] = is_back ? g->size[axis] - 1 - g->before[axis] : g->before[axis];
-    }
-    const int64_t r = g->size[0];
-    const int64_t large = tile_count(state->output, 4) * (r + 3) * (r + 3);
-    const int64_t small = tile_count(state->output, 2) * (r + 1) * (r + 1);
-    state->tile = small < large ? 2 : 4;
-    state->alpha = state->tile + r - 1;
-    state->grid[0] = oce_ceil_div(state->output[0], state->tile);
-    state->grid[1] = oce_ceil_div(state->output[1], state->tile);
-    state->tiles = shape->batch * state->grid[0] * state->grid[1];
-}
-
 static oce_tile_product product_of(oce_device *device, const winograd_state *state) {
-    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
     return (oce_tile_product){
         .device = device,
-        .m = is_filter ? state->channels : state->tiles,
-        .n = state->filters,
-        .k = is_filter ? state->tiles : state->channels,
-        .batch = state->alpha * state->alpha,
+        .m = is_filter ? state->w.channels : state->w.tiles,
+        .n = state->w.filters,
+        .k = is_filter ? state->w.tiles : state->w.channels,
+        .batch = state->w.alpha * state->w.alpha,
         .transpose_a = is_filter,
     };
 }
 
-static bool is_winograd(const oce_window_geometry *g) {
-    return g->size[0] == g->size[1] && (g->size[0] == 3 || g->size[0] == 5) && g->stride[0] == 1 &&
-           g->stride[1] == 1 && g->dilation[0] == 1 && g->dilation[1] == 1;
-}
-
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
-    const oce_window_geometry *g = &shape->window;
     const size_t exchange = LARGEST_ALPHA * LARGEST_ALPHA * UNITS * 4 * sizeof(float);
     if (!oce_tile_serves(limits, reason, reason_bytes))
         return false;
-    if (g->size[0] != g->size[1] || (g->size[0] != 3 && g->size[0] != 5)) {
-        snprintf(reason, reason_bytes, "the window is %lld x %lld, not 3 x 3 or 5 x 5",
-                 (long long)g->size[0], (long long)g->size[1]);
+    if (!oce_winograd_window(&shape->window, reason, reason_bytes))
         return false;
-    }
-    if (!is_winograd(g)) {
-        snprintf(reason, reason_bytes, "strides %lld, %lld and dilations %lld, %lld are not all 1",
-                 (long long)g->stride[0], (long long)g->stride[1], (long long)g->dilation[0],
-                 (long long)g->dilation[1]);
-        return false;
-    }
     if (shape->channels % 4 != 0 || shape->filters % 4 != 0) {
         snprintf(reason, reason_bytes, "%lld channels and %lld filters are not both multiples of 4",
                  (long long)shape->channels, (long long)shape->filters);
@@ -109,12 +62,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
         return false;
     }
     winograd_state state = {0};
-    set_extents(shape, pass, &state);
+    state.w = oce_winograd_pass_of(shape, pass);
     const double wider =
         (double)(shape->channels > shape->filters ? shape->channels : shape->filters);
-    if ((double)state.tiles * wider > INT32_MAX) {
+    if ((double)state.w.tiles * wider > INT32_MAX) {
         snprintf(reason, reason_bytes, "%lld tiles of %.0f channels are 2^31 or more",
-                 (long long)state.tiles, wider);
+                 (long long)state.w.tiles, wider);
         return false;
     }
     const oce_tile_product p = product_of(NULL, &state);
@@ -134,16 +87,16 @@ static size_t take_product(oce_conv2d_space *space, int64_t positions, int64_t r
 }
 
 static winograd_space place(const winograd_state *state) {
-    const int64_t positions = state->alpha * state->alpha;
-    const bool is_filter = state->pass == OCE_PASS_FILTER_GRAD;
+    const int64_t positions = state->w.alpha * state->w.alpha;
+    const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
     winograd_space at = {{0, false}, 0, 0, 0, 0};
-    if (state->channels == 0 || state->filters == 0)
+    if (state->w.channels == 0 || state->w.filters == 0)
         return at;
-    at.inputs = take_product(&at.space, positions, state->tiles, state->channels);
-    at.others = take_product(&at.space, positions, is_filter ? state->tiles : state->channels,
-                             state->filters);
-    at.products = take_product(&at.space, positions, is_filter ? state->channels : state->tiles,
-                               state->filters);
+    at.inputs = take_product(&at.space, positions, state->w.tiles, state->w.channels);
+    at.others = take_product(&at.space, positions, is_filter ? state->w.tiles : state->w.channels,
+                             state->w.filters);
+    at.products = take_product(&at.space, positions, is_filter ? state->w.channels : state->w.tiles,
+                               state->w.filters);
     at.partials = oce_conv2d_take(&at.space, oce_tile_product_partials(&state->product));
     return at;
 }
@@ -160,9 +113,9 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 static oce_status get_kernel(const winograd_state *state, const char *name, bool is_aligned,
                              oce_kernel **kernel) {
     oce_defines defines = {0};
-    oce_define(&defines, "ALPHA", state->alpha);
-    oce_define(&defines, "TILE", state->tile);
-    oce_define(&defines, "FILTER_BACK", state->pass == OCE_PASS_INPUT_GRAD);
+    oce_define(&defines, "ALPHA", state->w.alpha);
+    oce_define(&defines, "TILE", state->w.tile);
+    oce_define(&defines, "FILTER_BACK", state->w.pass == OCE_PASS_INPUT_GRAD);
     oce_define(&defines, "OCE_ALIGNED", is_aligned);
     return oce_kernel_get(state->device, file, name, &defines, kernel);
 }
@@ -174,12 +127,12 @@ static oce_status check_kernels(const winograd_state *state) {
                                          "winograd_filter_grad"};
     for (int i = 0; i < 3; i++) {
         oce_kernel *kernel = NULL;
-        const char *name = state->pass == OCE_PASS_FILTER_GRAD ? filter[i] : forward[i];
+        const char *name = state->w.pass == OCE_PASS_FILTER_GRAD ? filter[i] : forward[i];
         OCE_TRY(get_kernel(state, name, true, &kernel));
-        OCE_REQUIRE(oce_kernel_max_group(kernel) >= (size_t)(UNITS * state->alpha),
+        OCE_REQUIRE(oce_kernel_max_group(kernel) >= (size_t)(UNITS * state->w.alpha),
                     OCE_ERROR_UNSUPPORTED,
                     "kernel %s: groups of %lld items, the device allows %zu of this kernel", name,
-                    (long long)(UNITS * state->alpha), oce_kernel_max_group(kernel));
+                    (long long)(UNITS * state->w.alpha), oce_kernel_max_group(kernel));
     }
     return OCE_OK;
 }
@@ -190,10 +143,10 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     winograd_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
-    set_extents(shape, pass, state);
+    state->w = oce_winograd_pass_of(shape, pass);
     state->device = device;
     state->product.splits = 1;
-    if (state->channels == 0 || state->filters == 0)
+    if (state->w.channels == 0 || state->w.filters == 0)
         return OCE_OK; /* dF is empty */
     OCE_TRY(check_kernels(state));
     state->product = product_of(device, state);
@@ -212,7 +165,7 @@ static oce_status launch(const winograd_state *state, const char *name, bool is_
                          int64_t units, const oce_arg *args, int count) {
     oce_kernel *kernel = NULL;
     OCE_TRY(get_kernel(state, name, is_aligned, &kernel));
-    const size_t alpha = (size_t)state->alpha;
+    const size_t alpha = (size_t)state->w.alpha;
     const oce_range range = {{oce_size_round_up((size_t)units, UNITS), alpha, 1},
                              {UNITS, alpha, 1}};
     return oce_launch(kernel, range, args, count);
@@ -226,18 +179,18 @@ static oce_status launch(const winograd_state *state, const char *name, bool is_
 
 static oce_status transform_input(const winograd_state *state, const oce_tensor *x,
                                   oce_buffer *workspace, const winograd_space *at) {
-    const int64_t units = state->tiles * state->channels / 4;
+    const int64_t units = state->w.tiles * state->w.channels / 4;
     const oce_arg args[] = {oce_arg_tensor(x),
                             STRIDES(x),
                             oce_arg_part(workspace, at->inputs),
-                            oce_arg_long(state->tiles * state->channels),
-                            oce_arg_int(state->input[0]),
-                            oce_arg_int(state->input[1]),
-                            oce_arg_int(state->before[0]),
-                            oce_arg_int(state->before[1]),
-                            oce_arg_int(state->channels),
-                            oce_arg_int(state->grid[0]),
-                            oce_arg_int(state->grid[1]),
+                            oce_arg_long(state->w.tiles * state->w.channels),
+                            oce_arg_int(state->w.input[0]),
+                            oce_arg_int(state->w.input[1]),
+                            oce_arg_int(state->w.before[0]),
+                            oce_arg_int(state->w.before[1]),
+                            oce_arg_int(state->w.channels),
+                            oce_arg_int(state->w.grid[0]),
+                            oce_arg_int(state->w.grid[1]),
                             oce_arg_int(units)};
     return launch(state, "winograd_input", oce_tensor_is_aligned(x), units, args, OCE_COUNT(args));
 }
@@ -254,27 +207,27 @@ static oce_status multiply(const winograd_state *state, oce_buffer *workspace,
 static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_state *state,
                               const oce_conv2d_operands *o, oce_buffer *workspace) {
     const winograd_space at = place(state);
-    const bool is_forward = state->pass == OCE_PASS_FORWARD;
+    const bool is_forward = state->w.pass == OCE_PASS_FORWARD;
     const oce_tensor *from = is_forward ? o->x : o->y, *to = is_forward ? o->y : o->x;
-    const int64_t filter_units = state->channels * state->filters / 4;
-    const int64_t units = state->tiles * state->filters / 4;
+    const int64_t filter_units = state->w.channels * state->w.filters / 4;
+    const int64_t units = state->w.tiles * state->w.filters / 4;
     const bool bias_aligned = o->bias == NULL || o->bias->offset % 4 == 0;
     const oce_arg filter_args[] = {oce_arg_tensor(o->filter),
                                    oce_arg_part(workspace, at.others),
-                                   oce_arg_long(state->channels * state->filters),
+                                   oce_arg_long(state->w.channels * state->w.filters),
                                    oce_arg_int(shape->channels),
                                    oce_arg_int(shape->filters),
                                    oce_arg_int(filter_units)};
     const oce_arg args[] = {oce_arg_part(workspace, at.products),
-                            oce_arg_long(state->tiles * state->filters),
+                            oce_arg_long(state->w.tiles * state->w.filters),
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
                             STRIDES(to),
-                            oce_arg_int(state->output[0]),
-                            oce_arg_int(state->output[1]),
-                            oce_arg_int(state->filters),
-                            oce_arg_int(state->grid[0]),
-                            oce_arg_int(state->grid[1]),
+                            oce_arg_int(state->w.output[0]),
+                            oce_arg_int(state->w.output[1]),
+                            oce_arg_int(state->w.filters),
+                            oce_arg_int(state->w.grid[0]),
+                            oce_arg_int(state->w.grid[1]),
                             oce_arg_int(units),
                             oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU)};
     OCE_TRY(launch(state, "winograd_filter", o->filter->offset % 4 == 0, filter_units, filter_args,
@@ -289,23 +242,23 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
                                   oce_buffer *workspace) {
     const winograd_space at = place(state);
     const oce_tensor *dy = o->y, *df = o->filter;
-    const int64_t units = state->tiles * state->filters / 4;
-    const int64_t filter_units = state->channels * state->filters / 4;
+    const int64_t units = state->w.tiles * state->w.filters / 4;
+    const int64_t filter_units = state->w.channels * state->w.filters / 4;
     const oce_arg dy_args[] = {oce_arg_tensor(dy),
                                STRIDES(dy),
                                oce_arg_part(workspace, at.others),
-                               oce_arg_long(state->tiles * state->filters),
-                               oce_arg_int(state->output[0]),
-                               oce_arg_int(state->output[1]),
-                               oce_arg_int(state->filters),
-                               oce_arg_int(state->grid[0]),
-                               oce_arg_int(state->grid[1]),
+                               oce_arg_long(state->w.tiles * state->w.filters),
+                               oce_arg_int(state->w.output[0]),
+                               oce_arg_int(state->w.output[1]),
+                               oce_arg_int(state->w.filters),
+                               oce_arg_int(state->w.grid[0]),
+                               oce_arg_int(state->w.grid[1]),
                                oce_arg_int(units)};
     const oce_arg df_args[] = {oce_arg_part(workspace, at.products),
-                               oce_arg_long(state->channels * state->filters),
+                               oce_arg_long(state->w.channels * state->w.filters),
                                oce_arg_tensor(df),
-                               oce_arg_int(state->channels),
-                               oce_arg_int(state->filters),
+                               oce_arg_int(state->w.channels),
+                               oce_arg_int(state->w.filters),
                                oce_arg_int(filter_units)};
     OCE_TRY(transform_input(state, o->x, workspace, &at));
     OCE_TRY(launch(state, "winograd_output_grad", oce_tensor_is_aligned(dy), units, dy_args,
@@ -318,7 +271,7 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
                       const oce_conv2d_operands *operands, oce_buffer *workspace) {
     const winograd_state *state = opaque;
-    if (state->pass == OCE_PASS_FILTER_GRAD)
+    if (state->w.pass == OCE_PASS_FILTER_GRAD)
         return run_filter_grad(state, operands, workspace);
     return run_forward(shape, state, operands, workspace);
 }

@@ -1,0 +1,23 @@
+/* A pass of a convolution as both Winograd families see it. */
+#ifndef OCE_OPS_WINOGRAD_PASS_H
+#define OCE_OPS_WINOGRAD_PASS_H
+
+#include "ops/conv2d_internal.h"
+
+/* The input gradient is a forward pass from dY to dX. */
+typedef struct oce_winograd_pass {
+    oce_pass pass;
+    int64_t alpha, tile;         /* inputs and outputs of a tile along an axis */
+    int64_t channels, filters;   /* from, to */
+    int64_t input[2], output[2]; /* rows and columns */
+    int64_t before[2];           /* padding; may be negative */
+    int64_t grid[2], tiles;      /* tiles of an image, of all images */
+} oce_winograd_pass;
+
+/* Tiles of 4 x 4 outputs, or of 2 x 2 where that takes fewer multiplications. */
+oce_winograd_pass oce_winograd_pass_of(const oce_conv2d_shape *shape, oce_pass pass);
+
+/* Whether the window is 3 x 3 or 5 x 5, of stride and dilation 1; if not, `reason` says why. */
+bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reason_bytes);
+
+#endif
