@@ -143,3 +143,12 @@ Test(device, class_can_be_forced) {
     cr_expect(oce_device_limits(device)->is_cpu);
     oce_device_close(device);
 }
+
+Test(device, names_a_tile_that_is_none) {
+    oce_device *device = NULL;
+    setenv("OCELLI_TILE", "K", 1);
+    cr_expect_eq(oce_device_open(getenv("OCELLI_DEVICE"), &device), OCE_ERROR_INVALID_ARGUMENT);
+    cr_expect(strstr(oce_last_error(), "OCELLI_TILE is \"K\"") != NULL, "%s", oce_last_error());
+    cr_expect(device == NULL);
+    unsetenv("OCELLI_TILE");
+}

@@ -4,10 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* OCELLI_TILE=A to H is for tests: the one tile of the GPU families to be used. */
-static char forced_tile(void) {
+/* OCELLI_TILE=A to H is for tests: the one tile of the GPU families to be used, in lower case
+ * without staging. */
+static oce_status read_tile(char *tile) {
     const char *forced = getenv("OCELLI_TILE");
-    return forced != NULL ? forced[0] : '\0';
+    *tile = forced != NULL ? forced[0] : '\0';
+    OCE_REQUIRE(*tile == '\0' || (strchr("ABCDEFGHabcdefgh", *tile) != NULL && forced[1] == '\0'),
+                OCE_ERROR_INVALID_ARGUMENT, "OCELLI_TILE is \"%s\", not a letter from A to H",
+                forced);
+    return OCE_OK;
 }
 
 static size_t min_size(size_t a, size_t b) {
@@ -28,7 +33,6 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         .global_bytes = info->memory_bytes,
         .has_fast_fma = info->has_fast_fma,
         .unified_memory = info->unified_memory,
-        .tile = forced_tile(),
     };
     size_t items[16] = {0}; /* the driver may have more than three dimensions */
     cl_uint dimensions = 0;
@@ -59,6 +63,7 @@ static oce_status open_entry(oce_device *device) {
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "creating a context on \"%s\"", device->entry->info.name);
     device->limits = query_limits(device->entry);
+    OCE_TRY(read_tile(&device->limits.tile));
     return create_queue(device, 0);
 }
 
