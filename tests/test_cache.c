@@ -220,24 +220,27 @@ Test(cache, place_follows_the_environment) {
     oce_bytes_finish(&key);
 }
 
-Test(cache, is_for_drivers_without_one_of_their_own) {
+Test(cache, use_depends_on_the_driver) {
     oce_device_info info = gpu;
-    cr_expect(oce_cache_is_wanted(&info, "OpenCL 1.2"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 1.2") == OCE_CACHE_AT_ONCE);
     info.platform_name = "Portable Computing Language";
-    cr_expect(!oce_cache_is_wanted(&info, "OpenCL 3.0 PoCL 3.1  Linux"));
-    setenv("OCELLI_CACHE_FORCE", "1", 1);
-    cr_expect(oce_cache_is_wanted(&info, "OpenCL 3.0 PoCL 3.1  Linux"));
-    setenv("OCELLI_CACHE_FORCE", "0", 1);
-    cr_expect(!oce_cache_is_wanted(&info, "OpenCL 3.0 PoCL 3.1  Linux"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0 PoCL 3.1  Linux") == OCE_CACHE_ON_DEMAND);
     info.platform_vendor = "NVIDIA Corporation";
-    cr_expect(!oce_cache_is_wanted(&info, "OpenCL 3.0 CUDA"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0 CUDA") == OCE_CACHE_UNUSED);
+    setenv("OCELLI_CACHE_FORCE", "1", 1);
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0 CUDA") == OCE_CACHE_AT_ONCE);
+    setenv("OCELLI_CACHE_FORCE", "0", 1);
     info.platform_vendor = "Mesa/X.org";
-    cr_expect(!oce_cache_is_wanted(&info, "OpenCL 3.0"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0") == OCE_CACHE_UNUSED);
     info.platform_vendor = "Intel";
     info.vendor = "NVIDIA Corporation"; /* the silicon's vendor does not count */
-    cr_expect(oce_cache_is_wanted(&info, "OpenCL 3.0"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0") == OCE_CACHE_AT_ONCE);
     info.platform_name = "Oclgrind";
-    cr_expect(!oce_cache_is_wanted(&info, "OpenCL 1.2"));
+    cr_expect(oce_cache_use_of(&info, "OpenCL 1.2") == OCE_CACHE_UNUSED);
+    info.platform_name = "P";
+    setenv("OCELLI_CACHE", "off", 1);
+    cr_expect(oce_cache_use_of(&info, "OpenCL 1.2") == OCE_CACHE_UNUSED);
+    cr_expect(oce_cache_use_of(&info, "OpenCL 3.0 PoCL 3.1  Linux") == OCE_CACHE_UNUSED);
 }
 
 /* A cached file of `size` bytes that is `hours` hours old. */
@@ -320,6 +323,8 @@ static int run_give(void) {
     TEST_OK(oce_launch(kernel, oce_range_groups(1, 1, 1), args, 1));
     TEST_OK(oce_buffer_read(buffer, 0, &value, sizeof value));
     oce_buffer_destroy(buffer);
+    oce_device_store_programs(device);
+    cr_expect(oce_device_unstored_programs(device) == 0);
     oce_device_close(device);
     return value;
 }
@@ -415,4 +420,24 @@ Test(cache, switched_off_nothing_is_stored) {
     setenv("OCELLI_CACHE", "off", 1);
     cr_expect(run_give() == 44);
     cr_expect(access(cache, F_OK) != 0);
+}
+
+/* Where giving a program away is slow, it is stored when the caller says so, and not before. */
+Test(cache, slow_drivers_store_on_demand) {
+    write_kernels("45");
+    unsetenv("OCELLI_CACHE_FORCE");
+    oce_device *device = test_open_device();
+    oce_kernel *kernel = NULL;
+    if (strstr(oce_device_get_info(device)->platform_name, "Portable Computing Language") == NULL)
+        cr_skip_test("only PoCL is known for it");
+    TEST_OK(oce_kernel_get(device, "give.cl", "give", NULL, &kernel));
+    cr_expect(oce_device_unstored_programs(device) == 1);
+    cr_expect(access(cache, F_OK) != 0);
+    oce_device_store_programs(device);
+    cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 1);
+    oce_device_close(device);
+    device = test_open_device();
+    TEST_OK(oce_kernel_get(device, "give.cl", "give", NULL, &kernel));
+    cr_expect(oce_device_unstored_programs(device) == 0, "it came from the cache");
+    oce_device_close(device);
 }

@@ -115,16 +115,14 @@ static void look_up(const oce_device *device, configs *all) {
     for (const oce_kernel *k = device->kernels; k != NULL; k = k->next) {
         char options[LINE_LENGTH];
         bool found = false;
-        own_options(k->program->key, options, sizeof options);
-        const size_t length = strcspn(k->program->key, " ");
+        own_options(k->options, options, sizeof options);
         for (int i = 0; i < all->count && !found; i++) {
             config *c = &all->list[i];
-            found = strlen(c->file) == length && strncmp(c->file, k->program->key, length) == 0 &&
-                    strcmp(c->options, options) == 0 && has_name(c->kernels, k->name);
+            found = strcmp(c->file, k->file) == 0 && strcmp(c->options, options) == 0 &&
+                    has_name(c->kernels, k->name);
             c->is_used = c->is_used || found;
         }
-        cr_expect(found, "%s lacks: %.*s %s -%s", table_file, (int)length, k->program->key, k->name,
-                  options);
+        cr_expect(found, "%s lacks: %s %s -%s", table_file, k->file, k->name, options);
     }
 }
 

@@ -46,9 +46,9 @@ static void expect_error(oce_status status, oce_status expected, const char *con
 #define EXPECT_ERROR(call, status, ...)                                                            \
     expect_error(call, status, (const char *const[]){__VA_ARGS__, NULL})
 
-static int programs_of(const oce_device *of) {
+static int kernels_of(const oce_device *of) {
     int count = 0;
-    for (const oce_program *program = of->programs; program != NULL; program = program->next)
+    for (const oce_kernel *kernel = of->kernels; kernel != NULL; kernel = kernel->next)
         count++;
     return count;
 }
@@ -87,7 +87,7 @@ Test(program, is_built_once_for_each_set_of_defines) {
     for (int i = 0; i < 4; i++)
         TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines[i % 2], &kernels[i]));
     cr_expect(kernels[0] == kernels[2] && kernels[1] == kernels[3] && kernels[0] != kernels[1]);
-    cr_expect(programs_of(device) == 2);
+    cr_expect(kernels_of(device) == 2);
 }
 
 Test(program, device_is_described_to_the_kernel) {
@@ -118,13 +118,13 @@ Test(program, build_message_has_file_line_options_device_and_error) {
     oce_defines defines = {0};
     oce_define(&defines, "TILE", 4);
     EXPECT_ERROR(oce_kernel_get(device, "wrong.cl", "f", &defines, &kernel), OCE_ERROR_BUILD,
-                 "building wrong.cl", "-DTILE=4", "oops", oce_device_get_info(device)->name,
+                 "building f of wrong.cl", "-DTILE=4", "oops", oce_device_get_info(device)->name,
                  "CL_BUILD_PROGRAM_FAILURE");
     cr_expect(strchr(oce_last_error(), '\n') == NULL);
     if (strcmp(oce_device_get_info(device)->platform_name, "Oclgrind") !=
         0) /* counts its own way */
         cr_expect(strstr(oce_last_error(), "wrong.cl:4") != NULL, "%s", oce_last_error());
-    cr_expect(programs_of(device) == 0);
+    cr_expect(kernels_of(device) == 0);
 }
 
 /* The file that a kernel file includes goes before it, and its lines are its own in messages. */
@@ -175,8 +175,21 @@ Test(program, folder_of_kernels_that_is_too_long) {
 
 Test(program, built_in_kernels_are_found_without_a_folder) {
     unsetenv("OCELLI_KERNELS");
-    const oce_program *program = NULL;
-    TEST_OK(oce_program_get(device, "common.cl.h", "-cl-std=CL1.2", &program));
+    oce_kernel *kernel = NULL;
+    TEST_OK(oce_kernel_get(device, "lanes.cl", "lanes", NULL, &kernel));
     setenv("OCELLI_KERNELS", "", 1);
-    TEST_OK(oce_program_get(device, "common.cl.h", "-cl-std=CL1.2 -DOCE_CPU=1", &program));
+    TEST_OK(oce_kernel_get(device, "group_probe.cl", "group_probe", NULL, &kernel));
+}
+
+/* Others of a file are not compiled along: what is wrong in them does not matter, what is between
+ * them stays, and lines keep their numbers. */
+Test(program, holds_one_kernel_of_its_file) {
+    scratch_write_text(folder, "three.cl",
+                       "#define GROUP_KERNEL KERNEL\n"
+                       "KERNEL void give_not(__global int *out) {\n    oops;\n}\n"
+                       "GROUP_KERNEL void line() { oops; }\n"
+                       "int seven(void) {\n    return __LINE__;\n}\n"
+                       "KERNEL void give(__global int *out) {\n    out[0] = seven();\n}\n"
+                       "GROUP_KERNEL void last(\n    __global int *out) {\n    oops;\n}\n");
+    cr_expect(run_give("three.cl", NULL) == 7);
 }

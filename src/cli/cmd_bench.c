@@ -154,7 +154,7 @@ static int run(const cli_call *call) {
                                    "kernels");
     int code = run_kind(&s, (enum kind)kind, network);
     cli_table_destroy(s.table);
-    oce_device_close(s.device);
+    cli_close_device(s.device, code == CLI_SUCCESS, s.given->quiet);
     if (json_array_size(s.rows) > 0)
         json_object_set(s.root, "rows", s.rows);
     json_decref(s.rows);

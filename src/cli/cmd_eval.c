@@ -144,7 +144,7 @@ static int evaluate(const eval_values *given, const char *network, const char *p
             code = cli_failure();
     }
     oce_evaluation_destroy(evaluation);
-    cli_saved_close(&saved);
+    cli_saved_close(&saved, code == CLI_SUCCESS);
     return code;
 }
 

@@ -221,7 +221,7 @@ static int run(const cli_call *call) {
     op.device = device;
     const int code = compute(given, kind, &op, inputs);
     op_release(&op);
-    oce_device_close(device);
+    cli_close_device(device, code == CLI_SUCCESS, given->quiet);
     return code;
 }
 

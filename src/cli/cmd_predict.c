@@ -208,7 +208,7 @@ static int run(const cli_call *call) {
     else
         code = predict(call, prefix, &p);
     predictor_finish(&p);
-    cli_saved_close(&saved);
+    cli_saved_close(&saved, code == CLI_SUCCESS);
     return code;
 }
 

@@ -183,7 +183,7 @@ static int run_device(session *s, const cli_data *data, const cli_start *start,
     else
         code = run_model(s, device, model, data, start, train_options);
     oce_model_destroy(model);
-    oce_device_close(device);
+    cli_close_device(device, code == CLI_SUCCESS, s->given->quiet);
     return code;
 }
 

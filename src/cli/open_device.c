@@ -6,6 +6,16 @@ void cli_print_notices(oce_device *device) {
         cli_progress_line(stderr, "ocelli: warning: %s", notice);
 }
 
+void cli_close_device(oce_device *device, bool is_done, bool quiet) {
+    const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
+    if (count > 0) {
+        if (!quiet)
+            cli_progress_line(stderr, "Keeping %d compiled kernels for faster starts ...", count);
+        oce_device_store_programs(device);
+    }
+    oce_device_close(device);
+}
+
 oce_status cli_open_device(const char *selector, bool quiet, oce_device **device) {
     const oce_status status = oce_device_open(selector, device);
     if (status != OCE_OK || quiet)

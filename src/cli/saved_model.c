@@ -103,7 +103,7 @@ static bool find_scale(const oce_network *network, const char *prefix, oce_model
 bool cli_saved_open(const char *network, const cli_saved_values *given, const char *prefix,
                     int64_t batch, cli_saved_model *saved) {
     oce_recipe recipe;
-    *saved = (cli_saved_model){0};
+    *saved = (cli_saved_model){.quiet = given->quiet};
     if (oce_recipe_get(network, &recipe) != OCE_OK) {
         cli_failure();
         return false;
@@ -129,8 +129,8 @@ bool cli_saved_open(const char *network, const cli_saved_values *given, const ch
     return true;
 }
 
-void cli_saved_close(cli_saved_model *saved) {
+void cli_saved_close(cli_saved_model *saved, bool is_done) {
     oce_model_destroy(saved->model);
-    oce_device_close(saved->device);
+    cli_close_device(saved->device, is_done, saved->quiet);
     *saved = (cli_saved_model){0};
 }

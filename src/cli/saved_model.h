@@ -57,12 +57,13 @@ int cli_find_saved(const cli_call *call, const cli_saved_values *given,
 typedef struct cli_saved_model {
     oce_device *device;
     oce_model *model; /* for forward passes, loaded */
+    bool quiet;
 } cli_saved_model;
 
 /* Opens the device and loads checkpoint `prefix` of the network, for at most `batch` images at a
  * time; cli_saved_close() it also after a failure. False after an error was printed. */
 bool cli_saved_open(const char *network, const cli_saved_values *given, const char *prefix,
                     int64_t batch, cli_saved_model *saved);
-void cli_saved_close(cli_saved_model *saved);
+void cli_saved_close(cli_saved_model *saved, bool is_done);
 
 #endif

@@ -12,16 +12,6 @@ static const char magic[8] = {'O', 'C', 'E', 'L', 'L', 'I', 'B', '1'};
 static const char suffix[] = ".clbin";
 enum { LARGEST_FILE = 64 << 20, OLD_SECONDS = 3600 };
 
-bool oce_cache_is_wanted(const oce_device_info *info, const char *platform_version) {
-    const char *forced = getenv("OCELLI_CACHE_FORCE");
-    if (forced != NULL && strcmp(forced, "1") == 0)
-        return true;
-    return strstr(platform_version, "PoCL") == NULL &&
-           strstr(info->platform_vendor, "NVIDIA") == NULL &&
-           strstr(info->platform_vendor, "Mesa") == NULL &&
-           strstr(info->platform_name, "Oclgrind") == NULL;
-}
-
 void oce_cache_key(const oce_device_info *info, const char *platform_version, const char *options,
                    const char *const *sources, int count, oce_bytes *key) {
     const char *const texts[] = {
@@ -64,6 +54,23 @@ static char *cache_folder(void) {
         status = oce_path_join(home, ".cache/ocelli", &folder);
 #endif
     return status == OCE_OK ? folder : NULL;
+}
+
+oce_cache_use oce_cache_use_of(const oce_device_info *info, const char *platform_version) {
+    const char *forced = getenv("OCELLI_CACHE_FORCE");
+    char *folder = cache_folder();
+    free(folder);
+    if (folder == NULL)
+        return OCE_CACHE_UNUSED;
+    if (strstr(platform_version, "PoCL") != NULL)
+        return OCE_CACHE_ON_DEMAND;
+    if (forced != NULL && strcmp(forced, "1") == 0)
+        return OCE_CACHE_AT_ONCE;
+    return strstr(info->platform_vendor, "NVIDIA") == NULL &&
+                   strstr(info->platform_vendor, "Mesa") == NULL &&
+                   strstr(info->platform_name, "Oclgrind") == NULL
+               ? OCE_CACHE_AT_ONCE
+               : OCE_CACHE_UNUSED;
 }
 
 char *oce_cache_path(const oce_bytes *key) {
@@ -128,12 +135,12 @@ static oce_status create_folders(const char *folder) {
     return status;
 }
 
-void oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
+bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
     char *path = key->size > 0 ? oce_cache_path(key) : NULL;
     char *folder = NULL;
     if (path == NULL || oce_path_folder(path, &folder) != OCE_OK) {
         free(path);
-        return;
+        return false;
     }
     oce_bytes file = {0};
     oce_bytes_append(&file, magic, sizeof magic);
@@ -142,12 +149,15 @@ void oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
     oce_bytes_u64(&file, size);
     oce_bytes_append(&file, binary, size);
     oce_bytes_u32(&file, oce_crc32c(file.data, file.size));
-    if (!file.failed && file.size <= LARGEST_FILE && create_folders(folder) == OCE_OK &&
-        oce_file_write(path, file.data, file.size) == OCE_OK)
+    const bool is_stored = !file.failed && file.size <= LARGEST_FILE &&
+                           create_folders(folder) == OCE_OK &&
+                           oce_file_write(path, file.data, file.size) == OCE_OK;
+    if (is_stored)
         oce_cache_trim(folder, OCE_CACHE_LIMIT);
     oce_bytes_finish(&file);
     free(folder);
     free(path);
+    return is_stored;
 }
 
 typedef struct cached_file {

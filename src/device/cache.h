@@ -20,10 +20,19 @@
 /* What a store leaves at most in the folder, in bytes; the oldest files go first. */
 #define OCE_CACHE_LIMIT (UINT64_C(256) << 20)
 
-/* True if programs of this device are worth caching: PoCL, NVIDIA and Mesa cache by themselves (and
- * rusticl ends the process on a binary that it does not know), Oclgrind's reports need the source.
+typedef enum oce_cache_use {
+    OCE_CACHE_UNUSED,
+    OCE_CACHE_AT_ONCE,  /* a program is stored as soon as it is built */
+    OCE_CACHE_ON_DEMAND /* oce_device_store_programs() stores it */
+} oce_cache_use;
+
+/*
+ * How programs of this device are cached. PoCL keeps compiled kernels by itself, but reads every
+ * source again to find them; to give a binary away it compiles the kernel once more, which nobody
+ * should wait for before the work is done. NVIDIA and Mesa have caches of their own (and rusticl
+ * ends the process on a binary that it does not know), Oclgrind's reports need the source.
  */
-bool oce_cache_is_wanted(const oce_device_info *info, const char *platform_version);
+oce_cache_use oce_cache_use_of(const oce_device_info *info, const char *platform_version);
 
 /* Everything that decides what the binary is; the caller finishes *key, which is empty if memory
  * failed. */
@@ -32,8 +41,8 @@ void oce_cache_key(const oce_device_info *info, const char *platform_version, co
 
 /* The binary stored under `key`; false if there is none. The caller finishes *binary either way. */
 bool oce_cache_load(const oce_bytes *key, oce_bytes *binary);
-/* Stores a binary under `key`, replacing what was there. */
-void oce_cache_store(const oce_bytes *key, const void *binary, size_t size);
+/* Stores a binary under `key`, replacing what was there; false if that cannot be. */
+bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size);
 
 /* The file for `key`, to be freed; NULL if the cache is off or there is no place for it. */
 char *oce_cache_path(const oce_bytes *key);

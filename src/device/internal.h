@@ -8,17 +8,16 @@
 #include "device/platform.h"
 #include "device/tuning.h"
 
-typedef struct oce_program {
-    char *key; /* file name, blank, options */
-    cl_program program;
-    struct oce_program *next;
-} oce_program;
+#include "base/bytes.h"
 
 struct oce_kernel {
     oce_device *device;
-    const oce_program *program;
-    char *name;
+    char *file, *name;
+    char *build; /* file name, blank, options */
+    const char *options;
+    cl_program program; /* of this kernel alone */
     cl_kernel kernel;
+    oce_bytes unstored; /* the key under which oce_device_store_programs() stores the program */
     cl_uint arg_count;
     size_t max_work_group;  /* CL_KERNEL_WORK_GROUP_SIZE */
     size_t group_multiple;  /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE; 1 if unknown */
@@ -70,7 +69,6 @@ struct oce_device {
     oce_limits limits;
     cl_context context;
     cl_command_queue queue; /* in order; profiling only after oce_device_profile_start */
-    oce_program *programs;
     oce_kernel *kernels;
     oce_probe probe;
     oce_profile profile;
@@ -91,10 +89,7 @@ struct oce_buffer {
 /* A few bytes for this layer's own use, which faults do not count. */
 oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result);
 
-/* Builds, or takes from the caches, the program `file` with `options`. */
-oce_status oce_program_get(oce_device *device, const char *file, const char *options,
-                           const oce_program **program);
-void oce_programs_release(oce_device *device);
+void oce_kernels_release(oce_device *device);
 
 /* Fills in what a new kernel takes and allows. Errors: OCE_ERROR_OPENCL, OCE_ERROR_UNSUPPORTED
  * (more local memory than there is). */

@@ -75,8 +75,7 @@ oce_status oce_kernel_query(oce_kernel *kernel) {
     if (code == CL_SUCCESS)
         code = query(kernel, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes, &local_bytes);
     if (code != CL_SUCCESS)
-        return oce_opencl_fail(code, "querying kernel %s of \"%s\"", kernel->name,
-                               kernel->program->key);
+        return oce_opencl_fail(code, "querying kernel %s of %s", kernel->name, kernel->file);
     OCE_TRY(check_local_bytes(kernel, local_bytes));
     if (kernel->max_work_group < device->limits.max_work_group && !device->limits.is_cpu)
         probe_device(device);

@@ -110,8 +110,7 @@ oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, 
             range.local[1], range.local[2], device->entry->info.name);
     if (profile)
         OCE_TRY(oce_profile_add(
-            device, event,
-            oce_profile_entry_index(&device->profile, kernel->name, kernel->program->key)));
+            device, event, oce_profile_entry_index(&device->profile, kernel->name, kernel->build)));
     return oce_fault_names_have(&device->fault.result, kernel->name)
                ? oce_fault_spoil_launch(kernel, args, count)
                : OCE_OK;
