@@ -81,6 +81,7 @@ static oce_status get_kernels(oce_device *device, const problem *p, bool relu, b
     oce_define(&defines, "VEC", p->vector);
     if (!oce_device_limits(device)->is_cpu && p->vector == 4 && is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
+    const oce_defines vector = defines;
     oce_define(&defines, "RELU", relu);
     oce_define(&defines, "STORE_DX", store);
     if (p->in_groups) {
@@ -91,7 +92,8 @@ static oce_status get_kernels(oce_device *device, const problem *p, bool relu, b
     }
     const char *file = p->in_groups ? "bias_grad_group.cl" : "bias_grad.cl";
     OCE_TRY(oce_kernel_get(device, file, "bias_grad", &defines, partial));
-    return oce_kernel_get(device, file, "bias_grad_total", &defines, total);
+    return oce_kernel_get(device, file, "bias_grad_total", p->in_groups ? &defines : &vector,
+                          total);
 }
 
 /* An argument that the kernel with groups takes in 32 bits. */
