@@ -7,7 +7,7 @@
  * a panel is read front to back, and its vectors are aligned.
  */
 
-static inline void copy_floats(__global const float *restrict from, __global float *restrict to,
+static inline void copy_floats(__global const float *from, __global float *to,
                                const int count) {
     int i = 0;
     for (; i + VW <= count; i += VW)
