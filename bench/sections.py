@@ -89,6 +89,8 @@ def start(run):
                     seconds[name].append(worker.time_since_start())
                 worker.request(do="time", runs=10)
                 peaks[name] = max(worker.peak_memory(), peaks.get(name, 0))
+                if turn == 0 and name == "ocelli":
+                    worker.request(do="store")  # as the command does at its end
                 worker.close()
         result = {name: statistics.median(values) for name, values in seconds.items()}
         name = "%s, batch %d" % (TITLE[network], BATCH[network])

@@ -9,6 +9,7 @@
  *    "s": 5, "stride": 1, "dilation": 1, "padding": "same"}
  *       -> {"ok": true, "family": "..."}, after one run
  *   {"do": "time", "runs": 10}  -> {"seconds": ...} of all runs together
+ *   {"do": "store"}             -> {"ok": true}; compiled kernels are now in the disk cache
  *   {"do": "about"}             -> {"device": ..., "driver": ..., "units": ...}
  *
  * A request that fails is answered with {"error": "..."}. Arguments: device, convolution family and
@@ -127,6 +128,9 @@ static json_t *answer(worker *w, const char *line) {
         reply = set_up(w, request);
     } else if (strcmp(what, "time") == 0) {
         reply = measure(w, request);
+    } else if (strcmp(what, "store") == 0) {
+        oce_device_store_programs(w->device);
+        reply = json_pack("{s:b}", "ok", 1);
     } else if (strcmp(what, "about") == 0) {
         const oce_device_info *info = oce_device_get_info(w->device);
         reply =
