@@ -89,12 +89,15 @@ int is_whole(const part p) {
 #define UNROLL_WINDOW
 #endif
 
+/* PoCL calls a function of this size, and passes the vectors through memory. */
+#define ALWAYS_INLINE __attribute__((always_inline))
+
 typedef struct maximum {
     vecf value;
     veci position;
 } maximum;
 
-maximum take_larger(maximum m, __global const float *x, const int position) {
+ALWAYS_INLINE maximum take_larger(maximum m, __global const float *x, const int position) {
     const vecf candidate = LOADV(x);
     const veci wins = m.value < candidate; /* false for equals and for NaN: the earlier one stays */
     m.value = select(m.value, candidate, wins);
@@ -103,7 +106,7 @@ maximum take_larger(maximum m, __global const float *x, const int position) {
 }
 
 /* The maximum of a whole window, whose element (0,0) is at x. */
-maximum max_of_window(__global const float *x, const int x_row, const int x_pixel) {
+ALWAYS_INLINE maximum max_of_window(__global const float *x, const int x_row, const int x_pixel) {
     maximum m;
     m.value = LOADV(x);
     m.position = (veci)(0);
@@ -117,7 +120,8 @@ maximum max_of_window(__global const float *x, const int x_row, const int x_pixe
 }
 
 /* The maximum of the part of the window that is in the image. */
-maximum max_of_part(__global const float *x, const int x_row, const int x_pixel, const part p) {
+ALWAYS_INLINE maximum max_of_part(__global const float *x, const int x_row, const int x_pixel,
+                                  const part p) {
     maximum m;
     m.value = LOADV(x + p.r0 * x_row + p.s0 * x_pixel);
     m.position = (veci)(p.r0 * KW + p.s0);
@@ -185,12 +189,16 @@ KERNEL void average_pool(IMAGES(x), IMAGES_OUT(y), EXTENTS) {
 
 #if OCE_CPU && KW <= MOST_COLUMNS
 
-/* Channel vectors whose sums are kept side by side, where there are as many. */
+/* Channel vectors whose sums are kept side by side, at most. */
 #if VEC == 16 && KW <= 4
 #define SIDE 4
 #else
 #define SIDE 1
 #endif
+
+/* Loops with literal ends: with others, PoCL keeps the sums that they index in memory. */
+#define EACH_SIDE UNROLL for (int v = 0; v < SIDE; v++) if (v < side)
+#define EACH_SUM UNROLL for (int s = 0; s < KW; s++) UNROLL for (int v = 0; v < SIDE; v++)
 
 /* What a part of a row of inputs gets, and its window rows. */
 typedef struct row_part {
@@ -208,38 +216,22 @@ typedef struct row_part {
     do {                                                                                           \
         UNROLL                                                                                     \
         for (int s = 0; s < (count); s++)                                                          \
-            if (at + s >= p.column && at + s < p.column_end) {                                     \
-                UNROLL                                                                             \
-                for (int v = 0; v < side; v++)                                                     \
-                    STOREV(s < KW ? sums[s % KW][v] : (vecf)(0),                                   \
-                           p.dx + (at + s) * p.dx_pixel + c + v * VEC);                            \
-            }                                                                                      \
-        UNROLL                                                                                     \
-        for (int s = 0; s < KW; s++) {                                                             \
-            UNROLL                                                                                 \
-            for (int v = 0; v < side; v++)                                                         \
-                sums[s][v] = s + (count) < KW ? sums[(s + (count)) % KW][v] : (vecf)(0);           \
-        }                                                                                          \
+            if (at + s >= p.column && at + s < p.column_end)                                       \
+                EACH_SIDE STOREV(s < KW ? sums[s % KW][v] : (vecf)(0),                             \
+                                 p.dx + (at + s) * p.dx_pixel + c + v * VEC);                      \
+        EACH_SUM sums[s][v] = s + (count) < KW ? sums[(s + (count)) % KW][v] : (vecf)(0);          \
     } while (0)
 
 /* The channels from c on, `side` vectors. */
-__attribute__((always_inline)) void sum_columns(const row_part p, const int c, const int side,
-                                                const int relu) {
+ALWAYS_INLINE void sum_columns(const row_part p, const int c, const int side, const int relu) {
     vecf sums[KW][SIDE];
-    UNROLL
-    for (int s = 0; s < KW; s++) {
-        UNROLL
-        for (int v = 0; v < side; v++)
-            sums[s][v] = (vecf)(0);
-    }
+    EACH_SUM sums[s][v] = (vecf)(0);
     int at = p.j0 * SW - p.left; /* the column of sums[0] */
     for (int i = p.column; i < min(p.column_end, at); i++)
-        for (int v = 0; v < side; v++)
-            STOREV((vecf)(0), p.dx + i * p.dx_pixel + c + v * VEC);
+        EACH_SIDE STOREV((vecf)(0), p.dx + i * p.dx_pixel + c + v * VEC);
     for (int j = p.j0; j <= p.j1; j++, at += SW) {
-        for (int i = p.i0; i <= p.i1; i++) {
-            UNROLL
-            for (int v = 0; v < side; v++) {
+        for (int i = p.i0; i <= p.i1; i++)
+            EACH_SIDE {
                 const int k = c + v * VEC;
                 /* 0..KW-1 where it lies in this row */
                 const veci place =
@@ -253,7 +245,6 @@ __attribute__((always_inline)) void sum_columns(const row_part p, const int c, c
                 for (int s = 0; s < KW; s++)
                     sums[s][v] += select((vecf)(0), g, place == (veci)(s));
             }
-        }
         STORE_SUMS(SW);
     }
     for (; at < p.column_end; at += KW)
@@ -275,15 +266,8 @@ void gather_max(__global const float *dy, const int dy_row, const int dy_pixel,
                         LAST_WINDOW(from_top, SH, out_height),
                         min(FIRST_WINDOW(column + left, KW, SW), out_width),
                         LAST_WINDOW(column_end - 1 + left, SW, out_width), column, column_end};
-    int c = 0;
-    for (; c + SIDE * VEC <= channels; c += SIDE * VEC)
-        sum_columns(p, c, SIDE, relu);
-#if SIDE > 2
-    for (; c + 2 * VEC <= channels; c += 2 * VEC)
-        sum_columns(p, c, 2, relu);
-#endif
-    for (; c < channels; c += VEC)
-        sum_columns(p, c, 1, relu);
+    for (int c = 0; c < channels; c += SIDE * VEC)
+        sum_columns(p, c, min(SIDE, (channels - c) / VEC), relu);
 }
 
 #else

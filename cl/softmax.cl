@@ -12,6 +12,13 @@
 #define SAME_IN(name) __global const float *name##_base, const ulong name##_at
 
 /* Where a row's formulas start: m and E. */
+/* The floats of a vector, in private memory. */
+#if VEC == 1
+#define STORE_LANES(v, lanes) (*(lanes) = (v))
+#else
+#define STORE_LANES(v, lanes) OCE_JOIN(vstore, VEC)(v, 0, lanes)
+#endif
+
 typedef struct row_sums {
     float largest;
     float sum;
@@ -23,13 +30,13 @@ row_sums sum_row(__global const float *z, const uint classes) {
     vecf largest = (vecf)(-INFINITY), sum = (vecf)(0);
     for (uint c = 0; c < classes; c += VEC)
         largest = fmax(largest, LOADV(z + c));
-    STOREV(largest, lanes);
+    STORE_LANES(largest, lanes);
     row.largest = lanes[0];
     for (uint i = 1; i < VEC; i++)
         row.largest = fmax(row.largest, lanes[i]);
     for (uint c = 0; c < classes; c += VEC)
         sum += exp(LOADV(z + c) - row.largest);
-    STOREV(sum, lanes);
+    STORE_LANES(sum, lanes);
     row.sum = lanes[0];
     for (uint i = 1; i < VEC; i++)
         row.sum += lanes[i];
@@ -85,7 +92,7 @@ KERNEL void softmax_xent(SAME_IN(logits), SAME_IN(labels), OUT(losses), INOUT(dl
                        AT(dlogits) + row * classes + c);
         }
         float lanes[VEC];
-        STOREV(loss, lanes);
+        STORE_LANES(loss, lanes);
         for (uint i = 1; i < VEC; i++)
             lanes[0] += lanes[i];
         AT(losses)[row] = lanes[0];
