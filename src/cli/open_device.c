@@ -10,7 +10,8 @@ void cli_close_device(oce_device *device, bool is_done, bool quiet) {
     const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
     if (count > 0) {
         if (!quiet)
-            cli_progress_line(stderr, "Keeping %d compiled kernels for faster starts ...", count);
+            cli_progress_line(stderr, "Keeping %d compiled kernel%s for faster starts ...", count,
+                              count == 1 ? "" : "s");
         oce_device_store_programs(device);
     }
     oce_device_close(device);

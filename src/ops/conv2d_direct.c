@@ -11,7 +11,8 @@
  * gradient is a convolution of stride 1 over dY. */
 typedef struct phase {
     int64_t first, count;        /* input positions first, first + stride, ... */
-    int64_t tap, tap_step, taps; /* window positions tap, tap + tap_step, ... */
+    int64_t tap, tap_step, taps; /* window positions tap, tap + tap_step, ...; those that read
+                                    only outside dY are left out */
     int64_t start;               /* position in dY that the last tap reads for the first
                                     input position; may be outside dY */
     int64_t dilation;            /* of the taps in dY */
@@ -67,7 +68,27 @@ static phase get_phase(const oce_window_geometry *g, int axis, int64_t tap) {
     p.count = p.first < g->input[axis] ? oce_ceil_div(g->input[axis] - p.first, stride) : 0;
     p.taps = (g->size[axis] - 1 - tap) / p.tap_step + 1;
     p.start = (p.first - moved) / stride - (p.taps - 1) * p.dilation;
+    /* The last tap, which reads furthest in front, may read only in front of dY, ... */
+    while (p.taps > 0 && p.start + p.count - 1 < 0) {
+        p.start += p.dilation;
+        p.taps--;
+    }
+    /* ... and the first only behind it. */
+    while (p.taps > 0 && p.start + (p.taps - 1) * p.dilation >= g->output[axis]) {
+        p.tap += p.tap_step;
+        p.taps--;
+    }
     return p;
+}
+
+/* Whether some inputs reach no output through any tap: their gradient is 0. */
+static bool misses_inputs(const oce_window_geometry *g, int axis) {
+    bool misses = phase_count(g, axis) < g->stride[axis];
+    for (int64_t tap = 0; tap < phase_count(g, axis) && !misses; tap++) {
+        const phase p = get_phase(g, axis, tap);
+        misses = p.count > 0 && p.taps == 0;
+    }
+    return misses;
 }
 
 /* Rows or columns before (side 0) or after (side 1) dY that the phases read. */
@@ -76,7 +97,7 @@ static int64_t gradient_reach(const oce_window_geometry *g, int axis, int side) 
     for (int64_t tap = 0; tap < phase_count(g, axis); tap++) {
         const phase p = get_phase(g, axis, tap);
         const int64_t last = p.start + p.count - 1 + (p.taps - 1) * p.dilation;
-        if (p.count > 0)
+        if (p.count > 0 && p.taps > 0)
             reach = max64(reach, side == 0 ? -p.start : last - (g->output[axis] - 1));
     }
     return reach;
@@ -226,12 +247,12 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const direct_sta
     if (!in_place)
         OCE_TRY(oce_conv2d_pad(&state->layout, o->y, &state->reach, workspace, at.image, &dy));
     const int64_t count[2] = {phase_count(g, 0), phase_count(g, 1)};
-    if (count[0] < g->stride[0] || count[1] < g->stride[1]) /* some inputs have no tap */
+    if (misses_inputs(g, 0) || misses_inputs(g, 1))
         OCE_TRY(oce_conv2d_clear(&state->layout, o->x));
     size_t panels = at.filter;
     for (int64_t tap = 0; tap < count[0] * count[1]; tap++) {
         const phase p[2] = {get_phase(g, 0, tap / count[1]), get_phase(g, 1, tap % count[1])};
-        if (p[0].count == 0 || p[1].count == 0)
+        if (p[0].count == 0 || p[1].count == 0 || p[0].taps == 0 || p[1].taps == 0)
             continue;
         OCE_TRY(run_phase(shape, state, &dy, o->filter, o->x, p, workspace, panels));
         panels += (size_t)(p[0].taps * p[1].taps * shape->filters * state->tiles.padded);
