@@ -87,20 +87,23 @@ typedef struct epilogue {
 #define FETCH(p)
 #endif
 
+/* Steps of K between turns of asking, and the least lines to ask for in one: not so many that the
+ * caches cannot follow, as the next panel takes as long to come as some rows of tiles. */
+#define FETCH_STEPS 16
+#define LEAST_PACE 4
+
 /* The part of op(B) that the next panel holds. */
 typedef struct next_panel {
     __global const float *b;
     long b_row;              /* floats between rows of B */
 } next_panel;
 
-/* Asks for the k-th part of it, one line for each 16 columns; depth parts are the whole of it. */
-static void fetch_next(const next_panel *next, int k) {
+/* Asks for a line of it, 0 <= line < depth * NR / 16. */
+static void fetch_line(const next_panel *next, int line) {
 #if GEMM_TRANSPOSE_B
-    UNROLL for (int j = 0; j < NR / 16; j++)
-        FETCH(next->b + (k % 16 * (NR / 16) + j) * next->b_row + k / 16 * 16);
+    FETCH(next->b + line % NR * next->b_row + line / NR * 16);
 #else
-    UNROLL for (int j = 0; j < NR / 16; j++)
-        FETCH(next->b + k * next->b_row + j * 16);
+    FETCH(next->b + line / (NR / 16) * next->b_row + line % (NR / 16) * 16);
 #endif
 }
 
@@ -135,16 +138,15 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
     }
 }
 
-/* The same; asks for the next panel on the way. */
+/* The same; before every FETCH_STEPS steps asks for `pace` lines of the next panel, from `line` on. */
 static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
                                     __local const floatv *panel, int depth,
-                                    const next_panel *next) {
-    for (int k = 0; k < depth; k++) {
-        floatv row[GEMM_NV];
-        UNROLL for (int j = 0; j < GEMM_NV; j++)
-            row[j] = panel[k * GEMM_NV + j];
-        fetch_next(next, k);
-        multiply(sum, a + (long)k * A_STEP, a_row, row);
+                                    const next_panel *next, int line, int pace) {
+    for (int k = 0; k < depth; k += FETCH_STEPS) {
+        for (int i = 0; i < pace; i++)
+            fetch_line(next, line++);
+        multiply_panel(sum, a + (long)k * A_STEP, a_row, panel + k * GEMM_NV,
+                       min(FETCH_STEPS, depth - k));
     }
 }
 
@@ -299,12 +301,16 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #if GEMM_TRANSPOSE_B
             transpose_panel(AT(b) + (long)column * k + at_k, k, n - 1 - column, panel, depth);
 #endif
-            /* The second row of tiles, if there is one, asks for the next panel: of the next columns,
-             * or of the first in the next K block. */
+            /* The rows of tiles behind the first ask for the next panel: of the next columns, or of the
+             * first in the next K block. */
             const int is_last_column = column + NR >= column_end;
             const int next_column = is_last_column ? column_begin : column + NR;
             const int next_k = is_last_column ? at_k + k_block : at_k;
-            const int fetching_row = next_k < k_end ? row_begin + GEMM_MR : -1;
+            const int next_depth = CAN_PREFETCH ? clamp(k_end - next_k, 0, k_block) : 0;
+            const int lines = next_depth * (NR / 16);
+            const int turns = (row_end - row_begin - 1) / GEMM_MR * (k_block / FETCH_STEPS);
+            const int pace = max((lines - 1) / max(turns, 1) + 1, LEAST_PACE);
+            int line = 0;
 #if GEMM_TRANSPOSE_B
             const next_panel next = {AT(b) + (long)next_column * k + next_k, k};
 #else
@@ -328,10 +334,12 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                                      depth);
                 else
 #endif
-                if (row == fetching_row)
-                    multiply_panel_fetching(sum, left, a_row, panel, depth, &next);
-                else
+                if (row > row_begin && line < lines) {
+                    multiply_panel_fetching(sum, left, a_row, panel, depth, &next, line, pace);
+                    line += pace * (k_block / FETCH_STEPS);
+                } else {
                     multiply_panel(sum, left, a_row, panel, depth);
+                }
                 __global float *to = AT(c) + ((long)split * m + top) * n + column;
                 const int first = row - top, last = min(row_end - top, GEMM_MR);
                 if (column + NR <= n)

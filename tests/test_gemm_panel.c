@@ -173,12 +173,16 @@ Test(gemm_panel, layers_of_the_networks) {
 
 /* ---- Division ------------------------------------------------------------------------------ */
 
-enum { LOCAL = 1 << 20 };
+enum { LOCAL = 1 << 20, UNITS = 64 };
+
+static oce_gemm_blocks blocks_for(const oce_gemm_desc *desc, int width, int units, size_t local) {
+    oce_gemm_blocks blocks;
+    cr_assert(oce_gemm_choose_blocks(desc, width, units, local, &blocks));
+    return blocks;
+}
 
 static oce_gemm_blocks blocks_of(const oce_gemm_desc *desc, int width, size_t local) {
-    oce_gemm_blocks blocks;
-    cr_assert(oce_gemm_choose_blocks(desc, width, local, &blocks));
-    return blocks;
+    return blocks_for(desc, width, UNITS, local);
 }
 
 static int64_t groups_of(const oce_gemm_desc *d, const oce_gemm_blocks *b) {
@@ -203,6 +207,16 @@ Test(gemm_panel, large_products_feed_many_units) {
         }
 }
 
+/* A device of few units gets fewer and larger blocks, but some for each. */
+Test(gemm_panel, few_units_get_large_blocks) {
+    const oce_gemm_desc desc = {.m = 250, .n = 1024, .k = 3136};
+    const oce_gemm_blocks two = blocks_for(&desc, 16, 2, LOCAL);
+    const oce_gemm_blocks many = blocks_for(&desc, 16, UNITS, LOCAL);
+    cr_expect_geq(groups_of(&desc, &two), 16);
+    cr_expect_lt(groups_of(&desc, &two), groups_of(&desc, &many));
+    cr_expect_geq(two.rows, desc.m, "%lld rows", (long long)two.rows);
+}
+
 /* The order of a sum may depend on the shape, never on the device. */
 Test(gemm_panel, splits_depend_on_the_shape_only) {
     oce_random random;
@@ -217,6 +231,7 @@ Test(gemm_panel, splits_depend_on_the_shape_only) {
         const int splits = blocks_of(&desc, 16, LOCAL).splits;
         cr_expect_eq(splits, blocks_of(&desc, 8, LOCAL).splits);
         cr_expect_eq(splits, blocks_of(&desc, 4, 32768).splits);
+        cr_expect_eq(splits, blocks_for(&desc, 16, 1 + i % 9, LOCAL).splits);
         split += splits > 1;
     }
     cr_expect_gt(split, 50, "only %d of 500 products are split", split);

@@ -69,7 +69,7 @@ enum {
     STRIP_FLOATS = 32768, /* a strip of 128 KB stays in the second-level cache */
     LARGEST_K_BLOCK = 256,
     LARGEST_STRIP = 256,
-    LARGEST_BLOCK = 512,   /* rows of A, read in place, that a panel is used for */
+    LARGEST_BLOCK = 384,   /* rows of A, read in place, that a panel is used for */
     LARGEST_SPLIT = 12288, /* steps of K in one sum: bounds its rounding error, and its loops */
     LARGEST_ROUNDS = 60000
 };
@@ -112,34 +112,29 @@ static int64_t clamp(double value, int64_t low, int64_t high) {
     return value < (double)high ? (int64_t)value : high;
 }
 
+enum {
+    GROUPS = 48,      /* wanted of a large product: work for most of 64 units */
+    GROUPS_A_UNIT = 8 /* that are enough for a device of few units to stay balanced */
+};
+
 /*
- * Enough groups that 48 of 64 units have work, as long as each has about a million multiply-adds;
- * for the rest of them another division would cost the machines of few units more. What a division
- * costs, measured, as a part of the arithmetic: a panel is fetched for a block's rows as if they
- * were 2 more (16 if it must be transposed), a strip of A for a block's columns as if they were 8
- * more, and a partial sum is worth 24 steps of K. Of all divisions the one with the least time by
- * this count, a function of the shape alone.
+ * The division into `goal` groups, or more, that takes the least time, with splits from
+ * `splits_least` to `splits_most`. What a division costs, measured, as a part of the arithmetic: a
+ * panel is fetched for a block's rows as if they were 2 more (16 if it must be transposed), a strip
+ * of A for a block's columns as if they were 8 more, and a partial sum is worth 24 steps of K.
  */
-static division divide(const oce_gemm_desc *d) {
+static division divide_into(const oce_gemm_desc *d, int64_t goal, int64_t columns_wanted,
+                            int64_t splits_least, int64_t splits_most) {
     const double m = (double)d->m, n = (double)d->n, k = (double)d->k;
     const double panel_cost = d->transpose_b ? 16 : 2, strip_cost = 8, partial_cost = 24;
-    /* With few rows it is reading B that takes the time: as long as 8 rows' arithmetic. */
-    const double work = (m + 8) * (double)(oce_ceil_div(d->n, 16) * 16) * k;
-    const int64_t goal = clamp(work / (1 << 20), 1, 48);
     const int64_t columns_most = oce_ceil_div(d->n, 64);
     const int64_t rows_least = oce_ceil_div(d->m, d->transpose_a ? LARGEST_STRIP : LARGEST_BLOCK);
     const int64_t rows_most = clamp(m / 16, rows_least, rows_least > goal ? rows_least : goal);
-    const int64_t splits_least = oce_ceil_div(d->k > 0 ? d->k : 1, LARGEST_SPLIT);
-    const int64_t splits_most =
-        clamp(k / 64, splits_least, splits_least > goal ? splits_least : goal);
-    /* Columns of a plain A may be divided at no cost: the more, the better balanced. */
-    const int64_t wanted = d->transpose_a ? goal : clamp(work / (1 << 18), 1, INT32_MAX);
-
     division best = {rows_least, 1, (int)splits_least};
     double best_time = 1e300;
     for (int64_t splits = splits_least; splits <= splits_most; splits++)
         for (int64_t rows = rows_least; rows <= rows_most; rows++) {
-            int64_t columns = oce_ceil_div(wanted, splits * rows);
+            int64_t columns = oce_ceil_div(columns_wanted, splits * rows);
             if (columns > columns_most)
                 columns = columns_most;
             const int64_t groups = splits * rows * columns;
@@ -156,6 +151,27 @@ static division divide(const oce_gemm_desc *d) {
             }
         }
     return best;
+}
+
+/*
+ * Splits are those of the best division for many units, a function of the shape alone: enough
+ * groups that 48 of 64 units have work, as long as each has about a million multiply-adds. Rows and
+ * columns are divided for the units that there are: the fewer blocks, the less is fetched and
+ * packed.
+ */
+static division divide(const oce_gemm_desc *d, int units) {
+    /* With few rows it is reading B that takes the time: as long as 8 rows' arithmetic. */
+    const double work = (double)(d->m + 8) * (double)(oce_ceil_div(d->n, 16) * 16) * (double)d->k;
+    const int64_t goal = clamp(work / (1 << 20), 1, GROUPS);
+    const int64_t near_goal = clamp((double)units * GROUPS_A_UNIT, 1, goal);
+    const int64_t splits_least = oce_ceil_div(d->k > 0 ? d->k : 1, LARGEST_SPLIT);
+    const int64_t splits_most =
+        clamp((double)d->k / 64, splits_least, splits_least > goal ? splits_least : goal);
+    /* Columns of a plain A may be divided at no cost: the more, the better balanced. */
+    const int64_t many = clamp(work / (1 << 18), 1, INT32_MAX);
+    const division far =
+        divide_into(d, goal, d->transpose_a ? goal : many, splits_least, splits_most);
+    return divide_into(d, near_goal, d->transpose_a ? near_goal : many, far.splits, far.splits);
 }
 
 static int64_t round_up(int64_t value, int64_t multiple) {
@@ -195,13 +211,13 @@ static int usual_k_block(const oce_gemm_blocks *b, int vector_width) {
 }
 
 /* The rest, for a tile and K block. */
-static bool finish_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes, int k_most,
-                          oce_gemm_blocks *blocks) {
+static bool finish_blocks(const oce_gemm_desc *d, int vector_width, int units, size_t local_bytes,
+                          int k_most, oce_gemm_blocks *blocks) {
     if (!choose_local(d, vector_width, local_bytes, k_most, blocks))
         return false;
     if (d->m == 0 || d->n == 0)
         return true;
-    const division parts = divide(d);
+    const division parts = divide(d, units);
     blocks->splits = parts.splits;
     blocks->rows = round_up(oce_ceil_div(d->m, parts.rows), blocks->tile_rows);
     /* Down, for more groups, where columns are divided at no cost. */
@@ -216,9 +232,9 @@ static bool finish_blocks(const oce_gemm_desc *d, int vector_width, size_t local
     return true;
 }
 
-bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
+bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, int units, size_t local_bytes,
                             oce_gemm_blocks *blocks) {
-    return oce_gemm_configure_blocks(d, vector_width, local_bytes, "", blocks);
+    return oce_gemm_configure_blocks(d, vector_width, units, local_bytes, "", blocks);
 }
 
 /* ---- Tuning -------------------------------------------------------------------------------- */
@@ -232,8 +248,9 @@ static int k_blocks_of(const oce_gemm_blocks *b, int vector_width, int list[3]) 
     return list[2] > 0 ? 3 : 2;
 }
 
-bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, size_t local_bytes,
-                               const char *configuration, oce_gemm_blocks *blocks) {
+bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, int units,
+                               size_t local_bytes, const char *configuration,
+                               oce_gemm_blocks *blocks) {
     *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
     choose_tile(d, vector_width, blocks);
     const long rows = oce_tuning_value(configuration, "rows", blocks->tile_rows);
@@ -253,7 +270,7 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, size_t 
     for (int i = k_blocks_of(blocks, vector_width, k_blocks); i-- > 0 && !is_known_block;)
         is_known_block = k_blocks[i] == k_block;
     return is_known && is_known_block &&
-           finish_blocks(d, vector_width, local_bytes, (int)k_block, blocks);
+           finish_blocks(d, vector_width, units, local_bytes, (int)k_block, blocks);
 }
 
 int oce_gemm_configurations(const oce_gemm_desc *d, int vector_width,

@@ -26,7 +26,8 @@ static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *re
         snprintf(reason, reason_bytes, "extents above %lld", (long long)largest_extent);
         return false;
     }
-    if (!oce_gemm_choose_blocks(desc, limits->vector_width, usable_local_bytes(limits), &blocks)) {
+    if (!oce_gemm_choose_blocks(desc, limits->vector_width, limits->compute_units,
+                                usable_local_bytes(limits), &blocks)) {
         snprintf(reason, reason_bytes, "%zu bytes of local memory are too little",
                  limits->local_bytes);
         return false;
@@ -52,8 +53,8 @@ static oce_status prepare(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
     const oce_limits *limits = oce_device_limits(plan->device);
     oce_gemm_blocks *blocks = &plan->blocks;
-    OCE_REQUIRE(oce_gemm_configure_blocks(d, limits->vector_width, usable_local_bytes(limits),
-                                          plan->configuration, blocks),
+    OCE_REQUIRE(oce_gemm_configure_blocks(d, limits->vector_width, limits->compute_units,
+                                          usable_local_bytes(limits), plan->configuration, blocks),
                 OCE_ERROR_UNSUPPORTED, "gemm: %zu bytes of local memory are too little%s%s",
                 limits->local_bytes,
                 plan->configuration[0] != '\0' ? ", or there is no configuration " : "",
