@@ -1,5 +1,6 @@
 #include <ocelli/array.h>
 
+#include "base/file.h"
 #include "support/array_files.h"
 #include "support/checkpoint.h"
 #include "support/fault.h"
