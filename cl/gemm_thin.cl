@@ -40,8 +40,10 @@
 #define THIN_STRETCH 2048
 #endif
 
-/* A vector in memory at any float. */
+/* A vector in memory at any float, whole: vload16() of several rows is taken to pieces of two and four
+ * floats by LLVM. */
 typedef floatv floatv_anywhere __attribute__((aligned(4)));
+#define LOAD(p) (*(__global const floatv_anywhere *)(p))
 
 /* What happens to a sum before it is stored; `bias` is its element, NULL: none. NaN stays NaN. */
 static float finish(float sum, __global const float *bias, int relu) {
@@ -112,9 +114,9 @@ KERNEL void gemm_thin_dot(IN(a), IN(b), IN(bias), OUT(c), const int m, const int
                 UNROLL for (int v = 0; v < THIN_VECTORS; v++) {
                     floatv of_a[THIN_ROWS];
                     UNROLL for (int i = 0; i < THIN_ROWS; i++)
-                        of_a[i] = vloadv(v, left[i] + at);
+                        of_a[i] = LOAD(left[i] + at + v * VW);
                     UNROLL for (int j = 0; j < THIN_COLUMNS; j++) {
-                        const floatv of_b = vloadv(v, right[j] + at);
+                        const floatv of_b = LOAD(right[j] + at + v * VW);
                         UNROLL for (int i = 0; i < THIN_ROWS; i++)
                             sum[v][i][j] = FMA(of_a[i], of_b, sum[v][i][j]);
                     }
@@ -175,7 +177,9 @@ KERNEL void gemm_thin_scale(IN(a), IN(b), IN(bias), OUT(c), const int m, const i
             UNROLL for (int i = 0; i < THIN_ROWS; i++)
                 sum[i] = stretch[i][j];
             UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
-                const floatv of_b = vloadv(j, rows + (long)d * n);
+                /* of the next round: rows may be longer than what the processor fetches ahead */
+                PREFETCH(rows + (long)(d + THIN_DEPTH) * n + j * VW);
+                const floatv of_b = LOAD(rows + (long)d * n + j * VW);
                 UNROLL for (int i = 0; i < THIN_ROWS; i++)
                     sum[i] = FMA(factor[i][d], of_b, sum[i]);
             }
@@ -188,7 +192,7 @@ KERNEL void gemm_thin_scale(IN(a), IN(b), IN(bias), OUT(c), const int m, const i
             const floatv factor = (floatv)(AT(a)[min(i, m - 1) * a_row + at * a_step]);
             for (int j = 0; j < vectors; j++)
                 stretch[i][j] =
-                    FMA(factor, vloadv(j, AT(b) + (long)at * n + column_begin), stretch[i][j]);
+                    FMA(factor, LOAD(AT(b) + (long)at * n + column_begin + j * VW), stretch[i][j]);
         }
     for (int i = 0; i < m; i++) {
         __local const float *values = (__local const float *)stretch[i];
@@ -210,9 +214,9 @@ KERNEL void gemm_thin_reduce(IN(partial), IN(bias), OUT(c), const int m, const i
     const int column_end = min(column_begin + columns, n);
     for (int column = column_begin; column < column_end; column += VW) {
         const long place = (long)row * n + column;
-        floatv sum = vloadv(0, AT(partial) + place);
+        floatv sum = LOAD(AT(partial) + place);
         for (int split = 1; split < splits; split++)
-            sum += vloadv(0, AT(partial) + split * ((long)m * n) + place);
+            sum += LOAD(AT(partial) + split * ((long)m * n) + place);
         const float *values = (const float *)&sum;
         for (int j = 0; j < VW && column + j < column_end; j++)
             AT(c)[place + j] =

@@ -13,6 +13,9 @@ enum {
     STRETCH_FLOATS = 4096,  /* of all rows of gemm_thin_scale's block: a part of the first cache */
     GROUP_FLOATS = 1 << 16, /* of the matrices: what is worth a group */
     GROUPS = 48,            /* wanted, of those that are worth it */
+    GROUPS_A_UNIT = 8,      /* enough for a device of few units */
+    SPLITS = 16,            /* of gemm_thin_scale: more make the sum of them too long */
+    SUM_FLOATS = 1 << 15,   /* of the partial sums that a group adds up */
     LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
     LONGEST_SCALE = 12288,
     LARGEST_ROUNDS = 60000 /* of a group's loops: see shorten_loops() in gemm_blocks.c */
@@ -100,11 +103,15 @@ static void divide_dot(const thin *t, int width, oce_gemm_blocks *b) {
         b->columns = round_up(b->columns / 2, b->tile_vectors);
 }
 
-static void divide_scale(const thin *t, int width, oce_gemm_blocks *b) {
+/* Whole rows are read fastest: K is split, and columns are divided only where a row is longer than
+ * the stretch, or to feed more units. */
+static void divide_scale(const thin *t, int width, int units, oce_gemm_blocks *b) {
     const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_SCALE), 1);
+    const int64_t near_goal = at_most(goal, (int64_t)units * GROUPS_A_UNIT);
     int64_t blocks = oce_ceil_div(t->n, stretch_of(b));
-    b->splits = (int)at_least(at_most(oce_ceil_div(goal, blocks), t->k / 64), least);
-    blocks = at_least(at_most(oce_ceil_div(goal, b->splits), t->n / 64), blocks);
+    b->splits =
+        (int)at_least(at_most(oce_ceil_div(at_most(goal, SPLITS), blocks), t->k / 64), least);
+    blocks = at_least(at_most(oce_ceil_div(near_goal, b->splits), t->n / 64), blocks);
     b->columns = round_up(oce_ceil_div(t->n, blocks), 16);
     const int64_t depth = oce_ceil_div(t->k, b->splits) / 8 + 8;
     while (width == 4 && b->columns > 16 && b->columns / 4 * depth > LARGEST_ROUNDS)
@@ -114,7 +121,8 @@ static void divide_scale(const thin *t, int width, oce_gemm_blocks *b) {
 static oce_status prepare(oce_gemm_plan *plan) {
     static const char file[] = "gemm_thin.cl";
     const thin t = thin_of(&plan->desc);
-    const int width = oce_device_limits(plan->device)->vector_width;
+    const oce_limits *limits = oce_device_limits(plan->device);
+    const int width = limits->vector_width;
     oce_gemm_blocks *b = &plan->blocks;
     *b = (oce_gemm_blocks){.tile_rows = t.m <= 2 ? (int)t.m : 4,
                            .tile_vectors = t.m > 1    ? 4
@@ -127,7 +135,7 @@ static oce_status prepare(oce_gemm_plan *plan) {
         oce_define(&defines, "THIN_COLUMNS", b->tile_vectors);
         oce_define(&defines, "THIN_VECTORS", 8 / at_most(b->tile_rows * b->tile_vectors, 8));
     } else {
-        divide_scale(&t, width, b);
+        divide_scale(&t, width, limits->compute_units, b);
         oce_define(&defines, "THIN_STRETCH", stretch_of(b));
     }
     const int64_t extents[] = {b->splits, t.m, t.n, (int64_t)sizeof(float)};
@@ -146,7 +154,7 @@ static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) 
     const oce_gemm_desc *d = &plan->desc;
     const bool is_column = d->n == 1;
     const int64_t rows = is_column ? 1 : d->m, row = is_column ? d->m : d->n;
-    const int64_t columns = round_up(16384 / (plan->blocks.splits + 2) + 1, 16);
+    const int64_t columns = round_up(SUM_FLOATS / (plan->blocks.splits + 2) + 1, 16);
     const oce_arg args[] = {
         oce_arg_part(o->workspace, 0),
         oce_arg_tensor(o->bias),
