@@ -36,6 +36,9 @@
 
 #define TILE_WIDTH (TILE_VECTORS * VW)
 
+/* PREFETCH() of a line that will be stored to. */
+#define PREFETCH_TO_STORE(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 1)
+
 /* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count; moves the
  * pointers a and b, of any address space. */
 #define MULTIPLY(sums, a, a_row, a_step, b, b_step, count)                                         \
@@ -64,16 +67,22 @@ static inline place place_of(const long tile, const int tile_rows, const int til
 }
 
 /* Asks for the pixels of a tile of size x size from (row, column) on, the first `known` columns
- * excepted, as far as they are inside the image. Tiles are far apart in memory, row by row, and
- * without this their transforms wait more than they compute. */
+ * excepted, as far as they are inside the image; to_store: in order to write them. Tiles are far
+ * apart in memory, row by row, and without this their transforms wait more than they compute: also
+ * those of outputs, as a store brings a line into the cache before it changes it. */
 static inline void fetch(__global const float *image, const long down, const long right,
                          const int rows, const int columns, const int row, const int column,
-                         const int size, const int known) {
+                         const int size, const int known, const bool to_store) {
 #if CAN_PREFETCH
     const int last_row = min(row + size, rows), last_column = min(column + size, columns);
     for (int i = max(row, 0); i < last_row; i++)
-        for (int j = max(column + known, 0); j < last_column; j++)
-            PREFETCH(image + i * down + j * right);
+        for (int j = max(column + known, 0); j < last_column; j++) {
+            __global const float *pixel = image + i * down + j * right;
+            if (to_store)
+                PREFETCH_TO_STORE(pixel);
+            else
+                PREFETCH(pixel);
+        }
 #endif
 }
 
@@ -205,7 +214,7 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
             for (int c = 0; c < channels; c += VW) {
                 fetch(AT(x) + next.image * x_image + c, x_down, x_right, rows, columns,
                       next.row * TILE - top, next.column * TILE - left, ALPHA,
-                      next.column > 0 ? WINDOW - 1 : 0);
+                      next.column > 0 ? WINDOW - 1 : 0, false);
                 load_inputs(AT(x) + at.image * x_image + c, x_down, x_right, rows, columns,
                             at.row * TILE - top, at.column * TILE - left, in + t * channels + c,
                             in_position);
@@ -229,15 +238,20 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                             KEEP(sums[m][v], to + m * TILE_WIDTH + v * VW);
                 }
             }
+            at = place_of(first, tile_rows, tile_columns);
             for (int t = 0; t < count; t++) {
-                const place at = place_of(first + t, tile_rows, tile_columns);
+                const place next =
+                    place_of(first + min(t + 1, count - 1), tile_rows, tile_columns);
                 for (int v = 0; v < TILE_VECTORS; v++) {
                     const int k = block * TILE_WIDTH + v * VW;
+                    fetch(AT(y) + next.image * y_image + k, y_down, y_right, output_rows,
+                          output_columns, next.row * TILE, next.column * TILE, TILE, 0, true);
                     store_outputs(product + t * TILE_WIDTH + v * VW, product_position,
                                   bias_base ? vloadv(0, AT(bias) + k) : (floatv)(0), relu,
                                   AT(y) + at.image * y_image + k, y_down, y_right, output_rows,
                                   output_columns, at.row * TILE, at.column * TILE);
                 }
+                at = next;
             }
         }
     }
@@ -278,14 +292,14 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
             for (int c = 0; c < part_channels; c += VW) {
                 fetch(x_part + next.image * x_image + c, x_down, x_right, rows, columns,
                       next.row * TILE - top, next.column * TILE - left, ALPHA,
-                      next.column > 0 ? WINDOW - 1 : 0);
+                      next.column > 0 ? WINDOW - 1 : 0, false);
                 load_inputs(x_part + at.image * x_image + c, x_down, x_right, rows, columns,
                             at.row * TILE - top, at.column * TILE - left,
                             in + t * part_channels + c, in_position);
             }
             for (int v = 0; v < TILE_WIDTH; v += VW) {
                 fetch(dy_block + next.image * dy_image + v, dy_down, dy_right, output_rows,
-                      output_columns, next.row * TILE, next.column * TILE, TILE, 0);
+                      output_columns, next.row * TILE, next.column * TILE, TILE, 0, false);
                 load_outputs(dy_block + at.image * dy_image + v, dy_down, dy_right, output_rows,
                              output_columns, at.row * TILE, at.column * TILE,
                              out + t * TILE_WIDTH + v, out_position);
