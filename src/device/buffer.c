@@ -107,12 +107,12 @@ oce_status oce_buffer_clear(oce_buffer *buffer, size_t offset, size_t bytes) {
 }
 
 static oce_status enqueue_write(oce_buffer *buffer, size_t offset, const void *data, size_t bytes,
-                                cl_bool wait) {
+                                cl_bool wait, cl_event *event) {
     OCE_TRY(check_range(buffer, "writing", offset, bytes));
     if (bytes == 0)
         return OCE_OK;
     const cl_int code = clEnqueueWriteBuffer(buffer->device->queue, buffer->memory, wait, offset,
-                                             bytes, data, 0, NULL, NULL);
+                                             bytes, data, 0, NULL, event);
     if (code != CL_SUCCESS)
         return oce_opencl_fail(code, "writing %zu bytes to \"%s\"", bytes,
                                buffer->device->entry->info.name);
@@ -120,12 +120,21 @@ static oce_status enqueue_write(oce_buffer *buffer, size_t offset, const void *d
 }
 
 oce_status oce_buffer_write(oce_buffer *buffer, size_t offset, const void *data, size_t bytes) {
-    return enqueue_write(buffer, offset, data, bytes, CL_TRUE);
+    return enqueue_write(buffer, offset, data, bytes, CL_TRUE, NULL);
 }
 
 oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void *data,
                                   size_t bytes) {
-    return enqueue_write(buffer, offset, data, bytes, CL_FALSE);
+    return enqueue_write(buffer, offset, data, bytes, CL_FALSE, NULL);
+}
+
+oce_status oce_buffer_write_marked(oce_buffer *buffer, size_t offset, const void *data,
+                                   size_t bytes, oce_mark *mark) {
+    cl_event event = NULL;
+    oce_mark_clear(mark);
+    OCE_TRY(enqueue_write(buffer, offset, data, bytes, CL_FALSE, &event));
+    mark->event = event;
+    return OCE_OK;
 }
 
 static oce_status enqueue_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes,

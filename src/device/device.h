@@ -179,13 +179,15 @@ oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void 
 /* Enqueues a copy to the host without waiting; `data` is there once a mark set later is reached. */
 oce_status oce_buffer_read_later(const oce_buffer *buffer, size_t offset, void *data, size_t bytes);
 
-/* A place in the queue. Start with {0}; give it back with oce_mark_clear(). */
+/* A place in the queue, behind a copy. Start with {0}; give it back with oce_mark_clear(). */
 typedef struct oce_mark {
     void *event; /* NULL: not set, or reached */
 } oce_mark;
 
-/* Moves the mark behind all that was enqueued so far. */
-oce_status oce_mark_set(oce_mark *mark, oce_device *device);
+/* As oce_buffer_write_later(), of at least a byte; moves the mark behind the copy, and so behind
+ * all that was enqueued before. */
+oce_status oce_buffer_write_marked(oce_buffer *buffer, size_t offset, const void *data,
+                                   size_t bytes, oce_mark *mark);
 /* Waits until the device has reached the mark, if it is set. Errors: OCE_ERROR_OPENCL. */
 oce_status oce_mark_wait(oce_mark *mark);
 void oce_mark_clear(oce_mark *mark);

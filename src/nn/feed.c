@@ -35,15 +35,14 @@ oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t
     memcpy(model->stage_images + at * image, images, (size_t)rows * image);
     oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
     oce_device_label(model->device, "input", 0);
-    OCE_TRY(oce_buffer_write_later(device_images, at * image, model->stage_images + at * image,
-                                   (size_t)rows * image));
     if (labels != NULL) {
         memcpy(model->stage_labels + at, labels, (size_t)rows);
         OCE_TRY(oce_buffer_write_later(oce_model_memory(model, model->labels_buffer), at,
                                        model->stage_labels + at, (size_t)rows));
     }
+    OCE_TRY(oce_buffer_write_marked(device_images, at * image, model->stage_images + at * image,
+                                    (size_t)rows * image, &stage->copied));
     stage->step = model->step;
-    OCE_TRY(oce_mark_set(&stage->copied, model->device));
     *labels_first = at;
     oce_tensor input = model->graph.input;
     input.dim[0] = rows;
