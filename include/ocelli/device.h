@@ -109,9 +109,9 @@ OCE_API oce_status oce_device_open(const char *selector, oce_device **device);
  */
 OCE_API const char *oce_device_take_notice(oce_device *device);
 /**
- * Compiled programs that the disk cache of programs does not have yet, though they would let the next
- * process start sooner, because the driver takes as long again to give them away (PoCL: seconds for
- * a network; where it is cheap they are stored as they are built).
+ * Compiled programs that the disk cache of programs does not have yet, though they would let the
+ * next process start sooner, because the driver takes as long again to give them away (PoCL:
+ * seconds for a network; where it is cheap they are stored as they are built).
  */
 OCE_API int oce_device_unstored_programs(const oce_device *device);
 /** Stores these programs, as far as the cache can be written to; call it when the work is done. */
