@@ -208,7 +208,6 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
                          .batch = options->batch / options->micro_batches,
                          .training = options->training,
                          .grad_buffer = {-1, -1},
-                         .strip_grad_buffer = -1,
                          .strip_gradients_buffer = -1};
     OCE_REQUIRE(network->layer_count >= 1 && network->layers != NULL, OCE_ERROR_INVALID_ARGUMENT,
                 "network \"%s\" has no layers", network->name);

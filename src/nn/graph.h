@@ -39,10 +39,12 @@ typedef struct oce_node {
     oce_conv2d_plan *conv;
     oce_pool_plan *pool;
     oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
-    oce_halo halo;       /* of its output */
-    int output_buffer;   /* in the memory plan; a dropout layer works in place: its input's */
-    int winners_buffer;  /* max pool in training, else -1 */
-    int prepared_buffer; /* conv without training: its filter, prepared; -1: none */
+    oce_halo halo;        /* of its output */
+    int output_buffer;    /* in the memory plan; a dropout layer works in place: its input's */
+    int winners_buffer;   /* max pool in training, else -1 */
+    int strip_grad;       /* with strips: the gradient buffer for one of the output, ... */
+    size_t strip_grad_at; /* ... and the float of it where that begins */
+    int prepared_buffer;  /* conv without training: its filter, prepared; -1: none */
     oce_tensor output_tensor;
     char forward_label[OCE_LABEL_BYTES], grad_label[OCE_LABEL_BYTES], /* for the profile */
         filter_label[OCE_LABEL_BYTES];
@@ -60,7 +62,7 @@ typedef struct oce_graph {
     size_t block; /* floats of a parameter block */
     oce_halo input_halo;
     int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
-    int strip_grad_buffer, strip_gradients_buffer;      /* of an output's strip, of variables; -1 */
+    int strip_gradients_buffer;                         /* of a strip's variables; -1 */
     oce_tensor input;                                   /* [batch, H, W, C] */
     bool is_prepared; /* the prepared filters are those of the parameters */
 } oce_graph;

@@ -145,19 +145,15 @@ static oce_status backward_strips(oce_graph *graph, int index, const oce_memory 
                                   const oce_tensor *dy, int which) {
     oce_node *node = &graph->nodes[index];
     oce_tensor weights, dx = {0};
-    int strip = graph->grad_buffer[which];
     OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
-    if (node->needs_input_grad) {
+    if (node->needs_input_grad)
         OCE_TRY(grad_tensor(graph, memory, index, true, which, &dx));
-        strip = graph->strip_grad_buffer;
-    }
     const oce_strips_grad strips = {
         .memory = memory,
         .x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input,
         .weights = &weights,
         .dy = dy,
         .dx = &dx,
-        .strip = oce_memory_buffer(memory, strip),
         .gradients = gradients,
     };
     return oce_strips_backward(graph, index, &strips);
@@ -169,7 +165,7 @@ oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_bu
     bool relu_is_done = false;
     for (int i = graph->node_count - 1; i >= 0; i--) {
         oce_node *node = &graph->nodes[i];
-        oce_tensor dy, dx;
+        oce_tensor dy, dx = {0};
         if (!node->needs_input_grad && node->weights < 0)
             return OCE_OK; /* nothing from here on has variables */
         OCE_TRY(grad_tensor(graph, memory, i, false, which, &dy));
@@ -180,7 +176,8 @@ oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_bu
             which = 1 - which;
             continue;
         }
-        OCE_TRY(grad_tensor(graph, memory, i, true, 1 - which, &dx));
+        if (node->needs_input_grad && node->layer->kind != OCE_LAYER_DROPOUT)
+            OCE_TRY(grad_tensor(graph, memory, i, true, 1 - which, &dx));
         if (node->weights >= 0)
             OCE_TRY(
                 backward_weighted(graph, i, memory, parameters, gradients, relu_is_done, &dy, &dx));

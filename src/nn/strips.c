@@ -13,12 +13,10 @@
 
 #include <ocelli/elementwise.h>
 
-/*
- * Bytes of a strip's output, at most: what stays in a cache of the last level. Without a gradient
- * of the input to compute, which may prepare the filter anew for each strip, smaller outputs are
- * divided too, to save their memory.
- */
-enum { STRIP_BYTES = 8 << 20, LEAST_BYTES = 4 << 20 };
+/* Bytes of a strip's output, at most: what stays in a cache of the last level. Smaller strips,
+ * whose outputs would fit the caches of single cores, do not meet them there: another core pools
+ * them than computed them. */
+enum { STRIP_BYTES = 4 << 20 };
 
 static bool is_followed_by_max_pool(const oce_graph *graph, int index) {
     const oce_network *network = graph->network;
@@ -27,14 +25,13 @@ static bool is_followed_by_max_pool(const oce_graph *graph, int index) {
 }
 
 int64_t oce_strip_images(const oce_graph *graph, int index, const int64_t output[3]) {
-    const size_t most = graph->nodes[index].needs_input_grad ? STRIP_BYTES : LEAST_BYTES;
     const int64_t batch = graph->batch, dim[4] = {batch, output[0], output[1], output[2]};
     size_t elements = 0;
     if (!oce_device_limits(graph->device)->is_cpu || !is_followed_by_max_pool(graph, index) ||
         oce_tensor_elements(dim, NULL, &elements) != OCE_OK)
         return 0;
     const size_t bytes = elements * sizeof(float);
-    for (int64_t strips = 2; bytes > most && strips <= batch; strips++)
+    for (int64_t strips = 2; bytes > STRIP_BYTES && strips <= batch; strips++)
         if (batch % strips == 0 && bytes / (size_t)strips <= STRIP_BYTES)
             return batch / strips;
     return 0;
@@ -102,7 +99,8 @@ oce_status oce_strips_backward(oce_graph *graph, int index, const oce_strips_gra
     oce_buffer *strip_gradients = oce_memory_buffer(g->memory, graph->strip_gradients_buffer);
     const int64_t dy_dim[4] = {conv->strip, conv->output[0], conv->output[1], conv->output[2]};
     oce_tensor dy, total, part, dweights, dbias;
-    OCE_TRY(oce_tensor_view(g->strip, 0, dy_dim, NULL, &dy));
+    OCE_TRY(oce_tensor_view(oce_memory_buffer(g->memory, graph->grad_buffer[conv->strip_grad]),
+                            conv->strip_grad_at, dy_dim, NULL, &dy));
     OCE_TRY(layer_part(graph, conv, g->gradients, weights->offset, &total));
     OCE_TRY(layer_part(graph, conv, strip_gradients, 0, &part));
     OCE_TRY(oce_graph_variable(graph, conv->weights, g->gradients, &dweights));

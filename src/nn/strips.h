@@ -19,7 +19,6 @@ typedef struct oce_strips_grad {
     const oce_tensor *x, *weights; /* of the convolution */
     const oce_tensor *dy;          /* gradient of the pool's output */
     const oce_tensor *dx;          /* gradient of x; written if the node needs it */
-    oce_buffer *strip;             /* for a strip of the gradient of the convolution's output */
     oce_buffer *gradients;
 } oce_strips_grad;
 
