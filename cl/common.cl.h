@@ -68,7 +68,12 @@ typedef floatv floatv_of_floats __attribute__((aligned(4)));
 #define STOREV(v, p) (*(__global vecf *)(p) = (v))
 #else
 #define LOADV(p) OCE_JOIN(vload, VEC)(0, p)
+#if OCE_CPU /* whole, as STORE(): to global memory only */
+typedef vecf vecf_of_floats __attribute__((aligned(4)));
+#define STOREV(v, p) (*(__global vecf_of_floats *)(p) = (v))
+#else
 #define STOREV(v, p) OCE_JOIN(vstore, VEC)(v, 0, p)
+#endif
 #endif
 /* VEC bytes, at any alignment, as ints */
 #define LOADB(p) OCE_JOIN(convert_int, VEC)(OCE_JOIN(vload, VEC)(0, p))
