@@ -28,19 +28,43 @@
 #define as_intv OCE_JOIN(as_int, VW)
 #define as_uintv OCE_JOIN(as_uint, VW)
 
-/* A hint to bring the cache line of a float near. Where nothing would come of it CAN_PREFETCH is 0:
- * loops of hints should go too. PoCL's prefetch() is empty, but its compiler is clang. */
+/* Hints to bring the cache line of a float near, to be read or written. Where nothing would come of
+ * them CAN_PREFETCH is 0: loops of hints should go too. PoCL's prefetch() is empty, but its compiler
+ * is clang. */
 #if OCE_CPU && defined(POCL_DEVICE_ADDRESS_BITS)
 #define CAN_PREFETCH 1
 #define PREFETCH(pointer) __builtin_prefetch((const void *)(size_t)(pointer))
+#define PREFETCH_TO_WRITE(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 1)
 #else
 #define CAN_PREFETCH 0
 #define PREFETCH(pointer) prefetch(pointer, (size_t)1)
+#define PREFETCH_TO_WRITE(pointer) PREFETCH(pointer)
 #endif
 
 /* Stores a vector to global memory at any float, whole: PoCL takes vstore16() to pieces of four. */
 typedef floatv floatv_of_floats __attribute__((aligned(4)));
 #define STORE(value, pointer) (*(__global floatv_of_floats *)(pointer) = (value))
+
+/* The first `lanes` lanes of a vector in memory, or all if that is VW. */
+static inline floatv load_lanes(__global const float *from, const int lanes) {
+    if (lanes == VW)
+        return vloadv(0, from);
+    float some[VW];
+    for (int i = 0; i < VW; i++)
+        some[i] = i < lanes ? from[i] : 0;
+    return vloadv(0, some);
+}
+
+static inline void store_lanes(floatv value, __global float *to, const int lanes) {
+    if (lanes == VW) {
+        STORE(value, to);
+        return;
+    }
+    float some[VW];
+    vstorev(value, 0, some);
+    for (int i = 0; i < lanes; i++)
+        to[i] = some[i];
+}
 
 /* A vector of VEC floats (1, 2, 4, 8 or 16) for kernels without tails: the host picks a VEC that
  * divides the channels. Without it VEC is VW. OCE_ALIGNED=1 is the host's promise that each such

@@ -32,8 +32,8 @@
 
 /* sums[m] += a[at[m] + t * a_step] * b[t * b_step ...] for each t below count. */
 static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS],
-                            __global const float *restrict a, const long at[TILE_ROWS],
-                            const long a_step, __global const float *restrict b, const long b_step,
+                            __global const float *a, const long at[TILE_ROWS],
+                            const long a_step, __global const float *b, const long b_step,
                             const int count) {
     for (int t = 0; t < count; t++) {
         floatv shared[TILE_VECTORS];
@@ -46,27 +46,6 @@ static inline void multiply(floatv sums[TILE_ROWS][TILE_VECTORS],
         a += a_step;
         b += b_step;
     }
-}
-
-/* The first `lanes` lanes of a vector in memory, or all if that is VW. */
-static inline floatv load_lanes(__global const float *from, const int lanes) {
-    if (lanes == VW)
-        return vloadv(0, from);
-    float some[VW];
-    for (int i = 0; i < VW; i++)
-        some[i] = i < lanes ? from[i] : 0;
-    return vloadv(0, some);
-}
-
-static inline void store_lanes(floatv value, __global float *to, const int lanes) {
-    if (lanes == VW) {
-        STORE(value, to);
-        return;
-    }
-    float some[VW];
-    vstorev(value, 0, some);
-    for (int i = 0; i < lanes; i++)
-        to[i] = some[i];
 }
 
 /* Lanes of vector v of a tile whose last vector has last_lanes. */

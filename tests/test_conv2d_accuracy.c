@@ -134,6 +134,7 @@ static void check_all(const oce_conv2d_desc *descs, int count) {
 /* Where AUTO picks another family its errors are smaller. */
 Test(conv2d_accuracy, of_the_layers_of_both_networks) {
     const oce_conv2d_desc layers[] = {
+        describe(50, 28, 28, 1, 32, 5),  describe(128, 32, 32, 3, 64, 5),
         describe(50, 14, 14, 32, 64, 5), describe(128, 16, 16, 64, 64, 5),
         describe(128, 8, 8, 64, 128, 3), describe(128, 8, 8, 128, 128, 3)};
     check_all(layers, test_is_small() ? 0 : OCE_COUNT(layers));
@@ -153,6 +154,8 @@ Test(conv2d_accuracy, over_a_sweep_of_shapes) {
         describe(32, 28, 28, 48, 80, 3),  describe(32, 28, 28, 48, 32, 5),
         describe(1, 224, 224, 16, 16, 3), describe(1, 224, 224, 16, 16, 5),
         describe(512, 8, 8, 32, 32, 3),   describe(512, 8, 8, 32, 32, 5),
+        describe(1, 96, 96, 1, 8, 3),     describe(3, 30, 30, 12, 20, 5),
+        describe(2, 50, 47, 31, 33, 3),   describe(2, 50, 47, 32, 33, 5),
         describe(1000, 4, 4, 32, 16, 3),  describe(1000, 4, 4, 32, 16, 5)};
     check_all(sweep, test_is_small() ? 0 : OCE_COUNT(sweep));
 }

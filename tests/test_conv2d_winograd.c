@@ -27,6 +27,15 @@ static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int6
                              .family = OCE_CONV2D_WINOGRAD};
 }
 
+/* Of few channels only CPUs compute any number. */
+static void skip_on_gpus(void) {
+    oce_device *device = test_open_device();
+    const bool is_cpu = oce_device_limits(device)->is_cpu;
+    oce_device_close(device);
+    if (!is_cpu)
+        cr_skip_test("GPUs have no kernels for few channels");
+}
+
 static void check_passes(oce_device *device, const oce_conv2d_desc *desc,
                          const conv2d_placing *placing, uint64_t seed) {
     for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
@@ -74,6 +83,56 @@ Test(conv2d_winograd, computes_in_vectors_of_8) {
 Test(conv2d_winograd, computes_in_vectors_of_4) {
     check_sizes("4", 3);
     check_sizes("4", 5);
+}
+
+/* Few channels, of any number, to any number of filters. */
+static void check_few_channels(const char *vector_width) {
+    if (vector_width != NULL)
+        setenv("OCELLI_VECTOR_WIDTH", vector_width, 1);
+    oce_device *device = test_open_device();
+    const conv2d_placing with_halos = {.x_halo = {1, 2, 3, 1}, .y_halo = {2, 1, 1, 2}, .before = 3};
+    for (int64_t size = 1; size <= (test_is_small() ? 3 : 24); size++) {
+        oce_conv2d_desc d = describe(1 + size % 3, size, 25 - size, 1 + size * 5 % 12,
+                                     1 + size * 7 % 36, 3 + size / 2 % 2 * 2);
+        if (test_is_small())
+            d.width = 6, d.channels = size, d.filters = 3 * size;
+        d.window.padding = (oce_padding)(size % 3);
+        if (d.window.padding == OCE_PADDING_VALID)
+            d.height += 4, d.width += 4;
+        for (int axis = 0; axis < 2; axis++) {
+            d.window.before[axis] = (size + axis) % 7; /* also more than the window needs */
+            d.window.after[axis] = d.window.size[0] - 1;
+        }
+        conv2d_check(device, &d, OCE_PASS_FORWARD, size % 2 == 0 ? &with_halos : NULL,
+                     (uint64_t)size, of_largest);
+    }
+    oce_device_close(device);
+}
+
+Test(conv2d_winograd, computes_few_channels, .init = skip_on_gpus) {
+    check_few_channels(NULL);
+}
+
+Test(conv2d_winograd, computes_few_channels_in_vectors_of_8, .init = skip_on_gpus) {
+    check_few_channels("8");
+}
+
+Test(conv2d_winograd, computes_few_channels_in_vectors_of_4, .init = skip_on_gpus) {
+    check_few_channels("4");
+}
+
+/* The networks' first layers; more than one part of an image; more tiles in a row than a part has.
+ */
+Test(conv2d_winograd, computes_few_channels_of_small_and_large_images, .init = skip_on_gpus) {
+    if (test_is_small())
+        cr_skip_test("too much for a simulator");
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc descs[] = {describe(3, 28, 28, 1, 32, 5), describe(2, 32, 32, 3, 64, 5),
+                                     describe(1, 131, 90, 4, 20, 3), describe(1, 9, 2500, 12, 7, 5),
+                                     describe(1, 7, 600, 32, 16, 5)};
+    for (int i = 0; i < OCE_COUNT(descs); i++)
+        conv2d_check(device, &descs[i], OCE_PASS_FORWARD, NULL, (uint64_t)i, of_largest);
+    oce_device_close(device);
 }
 
 /* More than one chunk, partial sum and block of channels. */
@@ -134,33 +193,40 @@ Test(conv2d_winograd, repeats_bit_by_bit) {
     oce_device_close(device);
 }
 
-/* Scratch memory in local memory or in a buffer, few units or many: only the time changes. */
-Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_fewer_units) {
-    oce_device *any = test_open_device();
-    const bool is_cpu = oce_device_limits(any)->is_cpu;
-    oce_device_close(any);
-    if (!is_cpu)
-        cr_skip_test("on GPUs the family needs local memory");
-    oce_conv2d_desc d =
-        test_is_small() ? describe(1, 5, 6, 16, 16, 3) : describe(30, 15, 14, 96, 64, 5);
-    const conv2d_data data = conv2d_random(&d, 8);
-    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2) {
-        int64_t s[4];
-        conv2d_result_shape(&d, (oce_pass)pass, s);
-        float *results[2];
-        for (int i = 0; i < 2; i++) {
-            setenv("OCELLI_CAP", i == 0 ? "" : "local=none,units=1", 1);
-            oce_device *device = test_open_device();
-            results[i] = conv2d_run(device, &d, (oce_pass)pass, &data, NULL);
-            oce_device_close(device);
+/* What a pass gives with scratch memory in local memory or in a buffer, and with few units or many:
+ * only the time changes. */
+static void expect_same_bits(const oce_conv2d_desc *d, oce_pass pass) {
+    static const char *const caps[] = {"", "local=none,units=1", "local=64K", "units=1"};
+    const conv2d_data data = conv2d_random(d, 8);
+    int64_t s[4];
+    conv2d_result_shape(d, pass, s);
+    float *first = NULL;
+    for (int i = 0; i < OCE_COUNT(caps); i++) {
+        setenv("OCELLI_CAP", caps[i], 1);
+        oce_device *device = test_open_device();
+        float *result = conv2d_run(device, d, pass, &data, NULL);
+        oce_device_close(device);
+        if (i == 0) {
+            first = result;
+            continue;
         }
-        expect_bytes(results[1], results[0],
-                     (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *results[0], "%s",
-                     conv2d_describe(&d, (oce_pass)pass));
-        free(results[0]);
-        free(results[1]);
+        expect_bytes(result, first, (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *result, "%s, %s",
+                     conv2d_describe(d, pass), caps[i]);
+        free(result);
     }
+    free(first);
     conv2d_free_data(&data);
+}
+
+Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_other_units,
+     .init = skip_on_gpus) {
+    const oce_conv2d_desc d =
+        test_is_small() ? describe(1, 5, 6, 16, 16, 3) : describe(30, 15, 14, 96, 64, 5);
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
+        expect_same_bits(&d, (oce_pass)pass);
+    const oce_conv2d_desc few =
+        test_is_small() ? describe(1, 5, 6, 2, 5, 3) : describe(5, 37, 46, 3, 20, 5);
+    expect_same_bits(&few, OCE_PASS_FORWARD);
 }
 
 static void expect_auto(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
@@ -197,6 +263,16 @@ Test(conv2d_winograd, is_chosen_by_rule) {
     const oce_conv2d_desc wide = describe(2, 12, 12, vector, 528, 5);
     expect_auto(device, &wide, OCE_PASS_FORWARD, by_rule);
     expect_auto(device, &wide, OCE_PASS_INPUT_GRAD, false);
+    const oce_conv2d_desc few = describe(1, 32, 32, 3, 10, 5);
+    expect_auto(device, &few, OCE_PASS_FORWARD, by_rule);
+    expect_auto(device, &few, OCE_PASS_INPUT_GRAD, false);
+    expect_auto(device, &few, OCE_PASS_FILTER_GRAD, false);
+    const oce_conv2d_desc small = describe(100, 7, 8, 3, 10, 3);
+    expect_auto(device, &small, OCE_PASS_FORWARD, false);
+    oce_conv2d_desc kept = describe(1, 12, 12, 3, 10, 3);
+    expect_auto(device, &kept, OCE_PASS_FORWARD, false);
+    kept.keeps_filter = true;
+    expect_auto(device, &kept, OCE_PASS_FORWARD, by_rule);
     oce_device_close(device);
 }
 
@@ -206,12 +282,12 @@ Test(conv2d_winograd, says_what_it_does_not_serve) {
     oce_conv2d_desc descs[] = {
         describe(1, 8, 8, vector, vector, 4), describe(1, 8, 8, vector, vector, 3),
         describe(1, 8, 8, vector, vector, 3), describe(1, 8, 8, vector, vector, 3),
-        describe(1, 8, 8, 3, vector, 3),      describe(1, 8, 8, vector, vector + 1, 3)};
+        describe(1, 8, 8, 33, vector, 3),     describe(1, 8, 8, 4 * vector, vector + 1, 3)};
     descs[1].window.size[1] = 5;
     descs[2].window.stride[1] = 2;
     descs[3].window.dilation[0] = 2;
     const char *const reasons[] = {"window is 4 x 4", "window is 3 x 5", "strides 1, 2",
-                                   "dilations 2, 1",  "3 channels",      "filters are not both"};
+                                   "dilations 2, 1",  "33 channels",     "filters are not both"};
     for (int i = 0; i < OCE_COUNT(descs); i++) {
         oce_conv2d_plan *plan = NULL;
         cr_expect_eq(oce_conv2d_plan_create(device, &descs[i], OCE_PASS_FORWARD, &plan),

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PASSES = 3, MOST_CANDIDATES = 6 };
+enum { PASSES = 3, MOST_CANDIDATES = 6, REASON_BYTES = 160 };
 
 /* One pass of a plan; method is NULL if the pass was not asked for. */
 typedef struct planned_pass {
@@ -133,6 +133,8 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     int count = 0;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd;
+    if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))
+        list[count++] = &oce_conv2d_winograd_few;
     list[count++] = limits->is_cpu ? &oce_conv2d_direct : &oce_conv2d_implicit_gemm;
     if (!limits->is_cpu && oce_conv2d_im2col.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_im2col;
@@ -140,12 +142,23 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     return count;
 }
 
-static const oce_conv2d_method *forced_method(oce_conv2d_family family, const oce_limits *limits) {
-    static const oce_conv2d_method *const methods[] = {&oce_conv2d_naive, &oce_conv2d_direct,
-                                                       &oce_conv2d_winograd, &oce_conv2d_im2col,
-                                                       &oce_conv2d_implicit_gemm};
-    if (family == OCE_CONV2D_WINOGRAD && !limits->is_cpu)
+/* The one of the families called "winograd" that computes a pass, or says why there is none. */
+static const oce_conv2d_method *winograd_method(const oce_conv2d_shape *shape,
+                                                const oce_limits *limits, oce_pass pass) {
+    char reason[REASON_BYTES];
+    if (!limits->is_cpu)
         return &oce_conv2d_winograd_gpu;
+    const bool is_few = !oce_conv2d_winograd.serves(shape, limits, pass, reason, sizeof reason) &&
+                        oce_conv2d_winograd_few.serves(shape, limits, pass, reason, sizeof reason);
+    return is_few ? &oce_conv2d_winograd_few : &oce_conv2d_winograd;
+}
+
+static const oce_conv2d_method *forced_method(oce_conv2d_family family, const oce_conv2d_plan *plan,
+                                              oce_pass pass) {
+    static const oce_conv2d_method *const methods[] = {
+        &oce_conv2d_naive, &oce_conv2d_direct, &oce_conv2d_im2col, &oce_conv2d_implicit_gemm};
+    if (family == OCE_CONV2D_WINOGRAD)
+        return winograd_method(&plan->shape, oce_device_limits(plan->device), pass);
     for (int i = 0; i < OCE_COUNT(methods); i++)
         if (methods[i]->family == family)
             return methods[i];
@@ -162,7 +175,7 @@ static void release_pass(planned_pass *p) {
 /* Plans a pass with one family: OCE_ERROR_UNSUPPORTED if it does not serve the shape. */
 static oce_status try_method(const oce_conv2d_plan *plan, const oce_conv2d_method *method,
                              oce_pass pass, planned_pass *p) {
-    char reason[160] = "";
+    char reason[REASON_BYTES] = "";
     OCE_REQUIRE(method->serves == NULL ||
                     method->serves(&plan->shape, oce_device_limits(plan->device), pass, reason,
                                    sizeof reason),
@@ -209,7 +222,7 @@ static bool use_tuned(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
                       planned_pass *p) {
     char tile = '\0';
     const oce_conv2d_family family = oce_conv2d_tuned(plan->device, &plan->shape, pass, &tile);
-    const oce_conv2d_method *method = forced_method(family, oce_device_limits(plan->device));
+    const oce_conv2d_method *method = forced_method(family, plan, pass);
     if (method == NULL || (no_winograd && family == OCE_CONV2D_WINOGRAD))
         return false;
     const char forced = oce_device_limits(plan->device)->tile;
@@ -227,7 +240,7 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
         return use_tuned(plan, desc->no_winograd, pass, p)
                    ? OCE_OK
                    : choose(plan, desc->no_winograd, pass, p);
-    const oce_conv2d_method *method = forced_method(desc->family, oce_device_limits(plan->device));
+    const oce_conv2d_method *method = forced_method(desc->family, plan, pass);
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);
     return try_method(plan, method, pass, p);

@@ -60,7 +60,7 @@ typedef struct oce_conv2d_method {
 } oce_conv2d_method;
 
 extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
-    oce_conv2d_im2col, oce_conv2d_implicit_gemm, oce_conv2d_winograd_gpu;
+    oce_conv2d_winograd_few, oce_conv2d_winograd_gpu, oce_conv2d_im2col, oce_conv2d_implicit_gemm;
 
 /* Checks a description for `passes` and resolves it. */
 oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,

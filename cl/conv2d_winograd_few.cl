@@ -1,0 +1,272 @@
+/*
+ * Winograd convolution for CPUs with few input channels (winograd.cl.h has the formulas): the
+ * forward pass of a network's first layers, any numbers of channels. With few terms to a product
+ * moving the products through memory would cost more than computing them, so here they stay in
+ * registers: a column of positions is summed over the channels and transformed back at once.
+ *
+ * A work-item is a group of its own. It takes parts, rectangles of tiles of an image, one after
+ * another, through three steps:
+ *
+ *   planes   the part's inputs, [channel][row % TILE][column % TILE][row / TILE][column / TILE]:
+ *            the inputs at one place of neighbouring tiles are neighbours
+ *   inputs   B^T X B of VW tiles at a time, a vector across tiles: [position][VW tiles], positions
+ *            in the order of the filter below
+ *   outputs  of all output channels, a vector of them at a time, for each of the VW tiles
+ *
+ * Tensors are [image, row, column, channel] with strides in elements: _image, _down and _right.
+ */
+
+#include "winograd.cl.h"
+
+/* Tiles that share the loads of the filter: ALPHA sums each, next to one vector of the filter, must
+ * fit the registers. */
+#ifndef TILES
+#define TILES 2
+#endif
+
+/* Tiles that go through the columns of positions together: a column of the inputs and of the filter
+ * then stays in the first cache until all of them have read it. A multiple of TILES. */
+#ifndef RUN
+#define RUN 8
+#endif
+
+/* Floats of local memory that a group takes for planes and inputs; 0: it has a part of a buffer. */
+#ifndef SCRATCH_FLOATS
+#define SCRATCH_FLOATS 0
+#endif
+#if SCRATCH_FLOATS
+#define SCRATCH __local
+#define TAKE_SCRATCH(name, group)                                                                  \
+    __local float scratch_memory[SCRATCH_FLOATS] __attribute__((aligned(64)));                     \
+    __local float *name = scratch_memory
+#else
+#define SCRATCH __global
+#define TAKE_SCRATCH(name, group) __global float *name = AT(scratch) + (group) * scratch_group
+#endif
+#define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
+
+/* Columns and rows of tiles that the last tile of a part reaches into. */
+#define BEYOND ((ALPHA - 1) / TILE)
+
+/*
+ * The planes of a part whose first input is (row, column) of an image, and which has `part_rows`
+ * rows of tiles. A row of a plane has `pitch` elements, a plane `plane`. What lies outside the image
+ * is 0.
+ */
+static inline void load_planes(__global const float *image, const long down, const long right,
+                               const int rows, const int columns, const int row, const int column,
+                               const int channels, const int part_rows, const int pitch,
+                               const int plane, SCRATCH float *planes) {
+    /* Elements begin to end - 1 of a plane's row are inside the image in all TILE planes */
+    const int begin = column < 0 ? min((TILE - 1 - column) / TILE, pitch) : 0;
+    const int end = max(columns - column >= 0 ? min((columns - column) / TILE, pitch) : 0, begin);
+    for (int i = 0; i < part_rows * TILE + WINDOW - 1; i++) {
+        const bool inside = row + i >= 0 && row + i < rows;
+        for (int c = 0; c < channels; c++) {
+            SCRATCH float *to = planes + (c * TILE + i % TILE) * TILE * plane + i / TILE * pitch;
+            __global const float *from = image + (row + i) * down + column * right + c;
+            for (int t = 0; t < pitch; t++) {
+                if (inside && t >= begin && t < end) {
+                    UNROLL for (int j = 0; j < TILE; j++) to[j * plane + t] =
+                        from[(t * TILE + j) * right];
+                } else {
+                    for (int j = 0; j < TILE; j++) {
+                        const int at = column + t * TILE + j;
+                        to[j * plane + t] =
+                            inside && at >= 0 && at < columns ? from[(t * TILE + j) * right] : 0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* B^T X B of the VW tiles from element `first` of the planes of a channel on; position p of the
+ * filter's order goes to out[p * VW], out_column being from column to column of positions. */
+static inline void load_inputs(SCRATCH const float *planes, const int plane, const int pitch,
+                               const int first, SCRATCH float *out, const int out_column) {
+    floatv partway[POSITIONS]; /* X B */
+    for (int i = 0; i < ALPHA; i++) {
+        SCRATCH const float *from = planes + i % TILE * TILE * plane + i / TILE * pitch + first;
+        floatv x[ALPHA];
+        UNROLL for (int j = 0; j < ALPHA; j++) x[j] =
+            vloadv(0, from + j % TILE * plane + j / TILE);
+        transform_input(x, partway + i * ALPHA);
+    }
+    for (int j = 0; j < ALPHA; j++) {
+        floatv x[ALPHA], transformed[ALPHA];
+        UNROLL for (int i = 0; i < ALPHA; i++) x[i] = partway[i * ALPHA + j];
+        transform_input(x, transformed);
+        UNROLL for (int i = 0; i < ALPHA; i++)
+            KEEP(transformed[i], out + j * out_column + i * VW);
+    }
+}
+
+/* A tile of a part: its lane in the vectors across tiles, and where its outputs are in an image. */
+typedef struct tile {
+    long at;        /* elements to its first output */
+    int rows, columns; /* of outputs inside the image, up to TILE */
+    int lane;
+} tile;
+
+/* Asks for the outputs of a tile, to write them: another core had them last, or none. They are far
+ * apart, and the stores would wait longer than a tile takes to compute. */
+static inline void fetch(__global const float *to, const long down, const long right,
+                         const tile *at) {
+#if CAN_PREFETCH
+    to += at->at;
+    UNROLL for (int i = 0; i < TILE; i++)
+        UNROLL for (int j = 0; j < TILE; j++) PREFETCH_TO_WRITE(
+            to + min(i, at->rows - 1) * down + min(j, at->columns - 1) * right);
+#endif
+}
+
+/* max(A^T M A + bias, least) from A^T M. */
+static inline void store_tile(const floatv partway[TILE * ALPHA], const floatv bias,
+                              const floatv least, const int lanes, __global float *to,
+                              const long down, const long right, const tile *at) {
+    to += at->at;
+    const bool is_whole = lanes == VW && at->rows == TILE && at->columns == TILE;
+    for (int i = 0; i < at->rows; i++, to += down) {
+        floatv y[TILE];
+        interpolate(partway + i * ALPHA, TILE, y);
+        UNROLL for (int j = 0; j < TILE; j++) {
+            y[j] += bias;
+            y[j] = y[j] < least ? least : y[j]; /* not max(): it may lose a NaN */
+        }
+        if (is_whole)
+            UNROLL for (int j = 0; j < TILE; j++) STORE(y[j], to + j * right);
+        else
+            UNROLL for (int j = 0; j < TILE; j++) if (j < at->columns)
+                store_lanes(y[j], to + j * right, lanes);
+    }
+}
+
+/* Column j of A^T M of TILES tiles, for a vector of output channels, from column j of their inputs
+ * and of the filter. */
+static inline void multiply(SCRATCH const float *const first[TILES], __global const float *filter,
+                            const int column_at, const int channels,
+                            floatv (*partway)[TILE * ALPHA], const int j) {
+    floatv sums[TILES][ALPHA];
+    SCRATCH const float *in[TILES];
+    filter += column_at;
+    UNROLL for (int n = 0; n < TILES; n++) in[n] = first[n] + column_at;
+    UNROLL for (int i = 0; i < ALPHA; i++) {
+        const floatv shared = vloadv(i, filter);
+        UNROLL for (int n = 0; n < TILES; n++) sums[n][i] = (floatv)(in[n][i * VW]) * shared;
+    }
+    for (int c = 1; c < channels; c++) {
+        filter += ALPHA * VW;
+        UNROLL for (int n = 0; n < TILES; n++) in[n] += ALPHA * VW;
+        UNROLL for (int i = 0; i < ALPHA; i++) {
+            const floatv shared = vloadv(i, filter);
+            UNROLL for (int n = 0; n < TILES; n++) sums[n][i] =
+                FMA((floatv)(in[n][i * VW]), shared, sums[n][i]);
+        }
+    }
+    UNROLL for (int n = 0; n < TILES; n++) {
+        floatv column[TILE];
+        interpolate(sums[n], TILE, column);
+        UNROLL for (int i = 0; i < TILE; i++) partway[n][i * ALPHA + j] = column[i];
+    }
+}
+
+/*
+ * The transformed filter G F G^T: out[vector of output channels][column of positions][input
+ * channel][row of positions][VW]; the last vector is filled up with zeros. The filter is
+ * [tap][input channel][output channel]. Items (input channel, vector).
+ */
+KERNEL void winograd_few_filter(IN(filter), OUT(transformed), const int channels,
+                                const int filters) {
+    const int c = get_global_id(0), vector = get_global_id(1);
+    const int lanes = min(filters - vector * VW, VW);
+    __global const float *from = AT(filter) + c * filters + vector * VW;
+    __global float *to =
+        AT(transformed) + ((long)vector * ALPHA * channels + c) * ALPHA * VW;
+    floatv partway[WINDOW * ALPHA]; /* F G^T */
+    for (int r = 0; r < WINDOW; r++) {
+        floatv f[WINDOW];
+        UNROLL for (int s = 0; s < WINDOW; s++) f[s] =
+            load_lanes(from + (r * WINDOW + s) * channels * filters, lanes);
+        evaluate(f, WINDOW, partway + r * ALPHA);
+    }
+    for (int j = 0; j < ALPHA; j++) {
+        floatv f[WINDOW], column[ALPHA];
+        UNROLL for (int r = 0; r < WINDOW; r++) f[r] = partway[r * ALPHA + j];
+        evaluate(f, WINDOW, column);
+        UNROLL for (int i = 0; i < ALPHA; i++)
+            STORE(column[i] * (scale(i) * scale(j)), to + (j * channels * ALPHA + i) * VW);
+    }
+}
+
+/*
+ * y = act(conv(x, filter) + bias); parts of part_rows x part_columns tiles, of which an image has
+ * part_grid_rows x part_grid_columns. scratch: planes and inputs of each group, scratch_group
+ * floats.
+ */
+KERNEL void winograd_few_forward(IN(x), const long x_image, const long x_down, const long x_right,
+                                 IN(filter), IN(bias), OUT(y), const long y_image,
+                                 const long y_down, const long y_right, INOUT(scratch),
+                                 const long scratch_group, const int rows, const int columns,
+                                 const int top, const int left, const int channels,
+                                 const int filters, const int output_rows,
+                                 const int output_columns, const int tile_rows,
+                                 const int tile_columns, const int part_rows,
+                                 const int part_columns, const int part_grid_rows,
+                                 const int part_grid_columns, const long parts, const int relu) {
+    const floatv least = (floatv)(relu ? 0 : -INFINITY);
+    TAKE_SCRATCH(inputs, get_group_id(0));
+    SCRATCH float *planes = inputs + POSITIONS * channels * VW;
+    const int column_step = channels * ALPHA * VW; /* between columns of positions */
+    const int pitch = part_columns + BEYOND;
+    const int plane = (part_rows + BEYOND) * pitch + VW;
+    for (long part = get_group_id(0); part < parts; part += get_num_groups(0)) {
+        const int first_column = (int)(part % part_grid_columns) * part_columns;
+        const int first_row = (int)(part / part_grid_columns % part_grid_rows) * part_rows;
+        const long image = part / part_grid_columns / part_grid_rows;
+        const int tall = min(part_rows, tile_rows - first_row);
+        const int wide = min(part_columns, tile_columns - first_column);
+        load_planes(AT(x) + image * x_image, x_down, x_right, rows, columns,
+                    first_row * TILE - top, first_column * TILE - left, channels, tall, pitch,
+                    plane, planes);
+        for (int first = 0; first < tall * pitch; first += VW) {
+            int count = 0;
+            tile tiles[VW];
+            for (int t = 0; t < VW && first + t < tall * pitch; t++) {
+                const int row = (first_row + (first + t) / pitch) * TILE;
+                const int column = (first_column + (first + t) % pitch) * TILE;
+                if ((first + t) % pitch >= wide)
+                    continue;
+                const tile here = {row * y_down + column * y_right,
+                                   min(output_rows - row, TILE),
+                                   min(output_columns - column, TILE), t};
+                tiles[count++] = here;
+            }
+            if (count == 0)
+                continue;
+            for (int c = 0; c < channels; c++)
+                load_inputs(planes + c * TILE * TILE * plane, plane, pitch, first,
+                            inputs + c * ALPHA * VW, column_step);
+            for (int begin = 0; begin < count; begin += RUN)
+                for (int k = 0; k < filters; k += VW) {
+                    const int lanes = min(filters - k, VW), run = min(count - begin, RUN);
+                    __global const float *f = AT(filter) + (long)k * POSITIONS * channels;
+                    const floatv bias_k =
+                        bias_base ? load_lanes(AT(bias) + k, lanes) : (floatv)(0);
+                    __global float *to = AT(y) + image * y_image + k;
+                    for (int t = 0; t < run; t++)
+                        fetch(to, y_down, y_right, tiles + begin + t);
+                    floatv partway[RUN][TILE * ALPHA]; /* A^T M */
+                    SCRATCH const float *in[RUN];
+                    for (int t = 0; t < RUN; t++)
+                        in[t] = inputs + tiles[min(begin + t, count - 1)].lane;
+                    for (int j = 0; j < ALPHA; j++)
+                        for (int t = 0; t < run; t += TILES)
+                            multiply(in + t, f, j * column_step, channels, partway + t, j);
+                    for (int t = 0; t < run; t++)
+                        store_tile(partway[t], bias_k, least, lanes, to, y_down, y_right,
+                                   tiles + begin + t);
+                }
+        }
+    }
+}

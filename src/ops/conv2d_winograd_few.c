@@ -1,0 +1,263 @@
+/* The Winograd family for few input channels: forward passes of 3x3 and 5x5 windows of stride 1
+ * (cl/conv2d_winograd_few.cl). */
+#include "ops/conv2d_internal.h"
+#include "ops/winograd_pass.h"
+
+#include "base/size.h"
+#include "base/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    TILE = 4, /* outputs of a tile along an axis */
+    MOST_CHANNELS = 32,
+    /* Multiplications of a pair of channels by the plain sums, at least, to be worth it */
+    LEAST_OF_IMAGE = 1250,
+    LEAST_OF_BATCH = 4000,
+    MOST_SCRATCH = 64 << 10, /* floats of a group, at most */
+    MOST_ROWS = 32,          /* of tiles of a part */
+    MOST_COLUMNS = 64,
+    MOST_ROUNDS = 50000, /* of the loops of a part, with narrow vectors */
+    LEAST_GROUPS = 8     /* that share a buffer as scratch memory */
+};
+
+static const char file[] = "conv2d_winograd_few.cl";
+
+typedef struct few_state {
+    int64_t alpha, channels, filters, vector;
+    int64_t grid[2];       /* tiles of an image */
+    int64_t part[2];       /* tiles of a part of an image */
+    int64_t parts, groups; /* of all images; that share them */
+    int64_t local_floats;  /* of scratch memory; 0: each group has a part of a buffer */
+    oce_kernel *forward, *filter;
+} few_state;
+
+/* Where a run's parts of the workspace start, in floats. */
+typedef struct few_space {
+    oce_conv2d_space space;
+    size_t filter, scratch;
+} few_space;
+
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
+                   char *reason, size_t reason_bytes) {
+    (void)limits;
+    if (!oce_winograd_window(&shape->window, reason, reason_bytes))
+        return false;
+    if (pass != OCE_PASS_FORWARD)
+        snprintf(reason, reason_bytes, "it is no forward pass");
+    else if (shape->channels > MOST_CHANNELS)
+        snprintf(reason, reason_bytes, "%lld channels are more than %d", (long long)shape->channels,
+                 MOST_CHANNELS);
+    else
+        return true;
+    return false;
+}
+
+/* Where it takes less time than plain sums: images with tiles for a large part of a vector, and
+ * with work to hide the launch that transforms the filter. Narrow vectors: see conv2d_winograd.c.
+ * The error is below that of more channels. */
+static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
+    const int64_t *f = shape->f_dim, *y = shape->y_dim;
+    const int64_t image = f[0] * f[1] * y[1] * y[2]; /* multiplications of a pair of channels */
+    return limits->vector_width >= 8 && pass == OCE_PASS_FORWARD && image >= LEAST_OF_IMAGE &&
+           (shape->keeps_filter || image >= oce_ceil_div(LEAST_OF_BATCH, max64(y[0], 1)));
+}
+
+/* ---- Planning ------------------------------------------------------------------------------ */
+
+/* Floats of scratch memory for parts of `part` tiles, as the kernel has it. */
+static int64_t scratch_floats(const few_state *state, const int64_t part[2]) {
+    const int64_t beyond = (state->alpha - 1) / TILE;
+    const int64_t plane = (part[0] + beyond) * (part[1] + beyond) + state->vector;
+    const int64_t inputs = state->alpha * state->alpha * state->vector;
+    return (int64_t)oce_size_round_up((size_t)(state->channels * (inputs + TILE * TILE * plane)),
+                                      16);
+}
+
+/* About how long a part takes, in vector operations. */
+static int64_t part_time(const few_state *state, const int64_t part[2]) {
+    const int64_t beyond = (state->alpha - 1) / TILE, a = state->alpha;
+    const int64_t planes = (part[0] + beyond) * (part[1] + beyond) * TILE * TILE * state->channels;
+    const int64_t vectors = oce_ceil_div(part[0] * (part[1] + beyond), state->vector);
+    const int64_t inputs = vectors * state->channels * 8 * a * a;
+    const int64_t outputs = part[0] * part[1] * oce_ceil_div(state->filters, state->vector) * a *
+                            a * (state->channels + 3);
+    return 1000 + planes + inputs + outputs;
+}
+
+/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+static bool is_too_long(const few_state *state, const int64_t part[2]) {
+    const int64_t planes = (part[0] + 1) * (part[1] + 1) * TILE * (state->channels + 1);
+    const int64_t outputs = part[0] * part[1] * oce_ceil_div(state->filters, state->vector) *
+                            state->alpha * (state->channels + 2);
+    return state->vector == 4 && planes + outputs > MOST_ROUNDS;
+}
+
+/* The parts of an image with which the units are done soonest. */
+static void set_parts(const oce_limits *limits, int64_t images, few_state *state) {
+    const int64_t floats = state->local_floats > 0 ? state->local_floats : MOST_SCRATCH;
+    const int64_t most[2] = {min64(state->grid[0], MOST_ROWS), min64(state->grid[1], MOST_COLUMNS)};
+    int64_t least = INT64_MAX;
+    for (int64_t part[2] = {1, 1}; part[0] <= most[0]; part[0]++)
+        for (part[1] = 1; part[1] <= most[1]; part[1]++) {
+            const int64_t parts = images * oce_ceil_div(state->grid[0], part[0]) *
+                                  oce_ceil_div(state->grid[1], part[1]);
+            const int64_t time =
+                oce_ceil_div(parts, limits->compute_units) * part_time(state, part);
+            const bool fits = scratch_floats(state, part) <= floats && !is_too_long(state, part);
+            if (part[0] * part[1] > 1 && (!fits || time > least))
+                continue;
+            least = time;
+            state->part[0] = part[0];
+            state->part[1] = part[1];
+            state->parts = parts;
+        }
+    state->groups = state->local_floats > 0
+                        ? state->parts
+                        : min64(state->parts, max64(limits->compute_units, LEAST_GROUPS));
+}
+
+/* Local memory that a group may take, in floats; the same for all plans of a device, as it is
+ * compiled in. */
+static int64_t local_floats(const oce_limits *limits) {
+    const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
+    return most < MOST_SCRATCH ? (int64_t)(most / 16 * 16) : MOST_SCRATCH;
+}
+
+static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                          void **result) {
+    (void)pass;
+    few_state *state = calloc(1, sizeof *state);
+    OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
+    *result = state;
+    const oce_limits *limits = oce_device_limits(device);
+    state->alpha = shape->window.size[0] + TILE - 1;
+    state->channels = shape->channels;
+    state->filters = shape->filters;
+    state->vector = limits->vector_width;
+    for (int axis = 0; axis < 2; axis++)
+        state->grid[axis] = oce_ceil_div(shape->window.output[axis], TILE);
+    const int64_t one[2] = {1, 1}, local = local_floats(limits);
+    if (scratch_floats(state, one) <= local)
+        state->local_floats = local;
+    set_parts(limits, shape->batch, state);
+    oce_defines defines = {0};
+    oce_define(&defines, "ALPHA", state->alpha);
+    oce_define(&defines, "TILES", state->vector == 16 ? 2 : 1); /* 32 registers, or 16 */
+    if (state->local_floats > 0)
+        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter", &defines, &state->filter));
+    return oce_kernel_get(device, file, "winograd_few_forward", &defines, &state->forward);
+}
+
+/* ---- Workspace ----------------------------------------------------------------------------- */
+
+static size_t take_filter(oce_conv2d_space *space, const few_state *state) {
+    const int64_t extents[] = {state->alpha, state->alpha, state->channels,
+                               oce_ceil_div(state->filters, state->vector), state->vector};
+    size_t floats = 0;
+    if (!oce_size_product(extents, 5, &floats))
+        space->overflow = true;
+    return oce_conv2d_take(space, floats);
+}
+
+static few_space place(const few_state *state) {
+    few_space at = {{0, false}, 0, 0};
+    at.filter = take_filter(&at.space, state);
+    if (state->local_floats == 0)
+        at.scratch = oce_conv2d_take(&at.space,
+                                     (size_t)(state->groups * scratch_floats(state, state->part)));
+    return at;
+}
+
+static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opaque,
+                                  bool x_in_place, size_t *bytes) {
+    (void)shape, (void)x_in_place;
+    const few_space at = place(opaque);
+    return oce_conv2d_space_bytes(&at.space, bytes);
+}
+
+static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaque, size_t *bytes) {
+    (void)shape;
+    oce_conv2d_space space = {0, false};
+    (void)take_filter(&space, opaque);
+    return oce_conv2d_space_bytes(&space, bytes);
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+static oce_status transform_filter(const few_state *state, const oce_tensor *filter,
+                                   const oce_arg *target) {
+    const oce_arg args[] = {oce_arg_tensor(filter), *target, oce_arg_int(state->channels),
+                            oce_arg_int(state->filters)};
+    const int64_t vectors = oce_ceil_div(state->filters, state->vector);
+    return oce_launch(state->filter, oce_range_groups(state->channels, vectors, 1), args,
+                      OCE_COUNT(args));
+}
+
+static oce_status prepare_filter(const void *opaque, const oce_tensor *filter,
+                                 oce_buffer *prepared) {
+    const oce_arg target = oce_arg_part(prepared, 0);
+    return transform_filter(opaque, filter, &target);
+}
+
+#define STRIDES(tensor)                                                                            \
+    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
+        oce_arg_long((tensor)->stride[2])
+
+static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
+                      const oce_conv2d_operands *o, oce_buffer *workspace) {
+    const few_state *state = opaque;
+    const oce_window_geometry *g = &shape->window;
+    const few_space at = place(state);
+    const oce_arg filter =
+        o->prepared != NULL ? oce_arg_part(o->prepared, 0) : oce_arg_part(workspace, at.filter);
+    if (o->prepared == NULL)
+        OCE_TRY(transform_filter(state, o->filter, &filter));
+    const oce_arg args[] = {oce_arg_tensor(o->x),
+                            STRIDES(o->x),
+                            filter,
+                            oce_arg_tensor(o->bias),
+                            oce_arg_tensor(o->y),
+                            STRIDES(o->y),
+                            state->local_floats > 0 ? oce_arg_tensor(NULL)
+                                                    : oce_arg_part(workspace, at.scratch),
+                            oce_arg_long(scratch_floats(state, state->part)),
+                            oce_arg_int(g->input[0]),
+                            oce_arg_int(g->input[1]),
+                            oce_arg_int(g->before[0]),
+                            oce_arg_int(g->before[1]),
+                            oce_arg_int(state->channels),
+                            oce_arg_int(state->filters),
+                            oce_arg_int(g->output[0]),
+                            oce_arg_int(g->output[1]),
+                            oce_arg_int(state->grid[0]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_int(state->part[0]),
+                            oce_arg_int(state->part[1]),
+                            oce_arg_int(oce_ceil_div(state->grid[0], state->part[0])),
+                            oce_arg_int(oce_ceil_div(state->grid[1], state->part[1])),
+                            oce_arg_long(state->parts),
+                            oce_arg_int(shape->activation == OCE_ACTIVATION_RELU)};
+    return oce_launch(state->forward, oce_range_groups(state->groups, 1, 1), args, OCE_COUNT(args));
+}
+
+const oce_conv2d_method oce_conv2d_winograd_few = {
+    .family = OCE_CONV2D_WINOGRAD,
+    .serves = serves,
+    .suits = suits,
+    .prepare = prepare,
+    .workspace = workspace_bytes,
+    .run = run,
+    .prepared = prepared_bytes,
+    .prepare_filter = prepare_filter,
+};
