@@ -39,9 +39,16 @@
 /* PREFETCH() of a line that will be stored to. */
 #define PREFETCH_TO_STORE(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 1)
 
-/* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count; moves the
- * pointers a and b, of any address space. */
-#define MULTIPLY(sums, a, a_row, a_step, b, b_step, count)                                         \
+/* PREFETCH() within a loop that has other things to do. */
+#if CAN_PREFETCH
+#define ASK_FOR(pointer) PREFETCH(pointer)
+#else
+#define ASK_FOR(pointer) (void)0
+#endif
+
+/* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count, with an `extra`
+ * statement each; moves the pointers a and b, of any address space. */
+#define MULTIPLY(sums, a, a_row, a_step, b, b_step, count, extra)                                  \
     for (int t_ = 0; t_ < (count); t_++) {                                                         \
         floatv shared[TILE_VECTORS];                                                               \
         UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] = vloadv(v, b);                    \
@@ -50,6 +57,7 @@
             UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =                             \
                 FMA(factor, shared[v], sums[m][v]);                                                \
         }                                                                                          \
+        extra;                                                                                     \
         a += (a_step);                                                                             \
         b += (b_step);                                                                             \
     }
@@ -231,7 +239,10 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                         UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
                     SCRATCH const float *a = in + p * in_position + t * channels;
                     __global const float *b = panel + (long)p * channels * TILE_WIDTH;
-                    MULTIPLY(sums, a, channels, 1, b, TILE_WIDTH, channels);
+                    /* Of the next position's filter, each tile asks for a column of vectors. */
+                    const int ahead =
+                        channels * TILE_WIDTH + min(t / TILE_ROWS, TILE_VECTORS - 1) * VW;
+                    MULTIPLY(sums, a, channels, 1, b, TILE_WIDTH, channels, ASK_FOR(b + ahead));
                     SCRATCH float *to = product + p * product_position + t * TILE_WIDTH;
                     UNROLL for (int m = 0; m < TILE_ROWS; m++)
                         UNROLL for (int v = 0; v < TILE_VECTORS; v++)
@@ -312,7 +323,7 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                 UNROLL for (int m = 0; m < TILE_ROWS; m++)
                     UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
                 SCRATCH const float *a = in + p * in_position + c, *b = out + p * out_position;
-                MULTIPLY(sums, a, 1, part_channels, b, TILE_WIDTH, count);
+                MULTIPLY(sums, a, 1, part_channels, b, TILE_WIDTH, count, (void)0);
                 __global float *to =
                     sums_of_group + ((long)p * part_channels + c) * TILE_WIDTH;
                 UNROLL for (int m = 0; m < TILE_ROWS; m++) {
