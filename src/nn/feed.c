@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AUGMENT_SHIFT = 4 }; /* pixels */
+enum {
+    AUGMENT_SHIFT = 4, /* pixels */
+    HOST_PIXELS = 4096 /* bytes of a batch that the host converts: for the latency of one image */
+};
 
 size_t oce_model_sums_slot(const oce_model *model, uint64_t step, int64_t part) {
     return (size_t)(step % OCE_METRICS_KEPT) * (size_t)model->options.micro_batches + (size_t)part;
@@ -23,36 +26,70 @@ size_t oce_model_evaluation_slot(const oce_model *model) {
     return (size_t)OCE_METRICS_KEPT * (size_t)model->options.micro_batches;
 }
 
+oce_status oce_model_plan_host_input(oce_model *model) {
+    const oce_tensor *input = &model->graph.input;
+    if (!oce_device_limits(model->device)->is_cpu || oce_tensor_count(input) > HOST_PIXELS)
+        return OCE_OK;
+    model->stage_inputs = calloc(OCE_STAGES, oce_buffer_bytes(input->buffer));
+    OCE_REQUIRE(model->stage_inputs != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d batches",
+                OCE_STAGES);
+    return OCE_OK;
+}
+
+/* Converts the images as oce_convert_bytes() does, and copies them with the halo's zeros. */
+static oce_status feed_inputs(oce_model *model, const uint8_t *images, int64_t rows) {
+    const oce_tensor *input = &model->graph.input;
+    const size_t bytes = oce_buffer_bytes(input->buffer);
+    float *stage = model->stage_inputs + (size_t)model->stage * (bytes / sizeof *stage);
+    const int64_t height = input->dim[1], line = input->dim[2] * input->dim[3];
+    for (int64_t n = 0; n < rows; n++)
+        for (int64_t h = 0; h < height; h++) {
+            float *to = stage + input->offset + n * input->stride[0] + h * input->stride[1];
+            const uint8_t *from = images + (n * height + h) * line;
+            for (int64_t i = 0; i < line; i++)
+                to[i] = (float)from[i] * model->options.input_scale;
+        }
+    return oce_buffer_write_marked(input->buffer, 0, stage, bytes,
+                                   &model->stages[model->stage].copied);
+}
+
+/* Copies the bytes and converts them on the device. */
+static oce_status feed_bytes(oce_model *model, const uint8_t *images, int64_t rows,
+                             const oce_augment *augment) {
+    oce_tensor input = model->graph.input;
+    input.dim[0] = rows;
+    const size_t image = oce_tensor_count(&input) / (size_t)rows;
+    const size_t at = (size_t)model->stage * (size_t)model->graph.batch * image;
+    oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
+    memcpy(model->stage_images + at, images, (size_t)rows * image);
+    OCE_TRY(oce_buffer_write_marked(device_images, at, model->stage_images + at,
+                                    (size_t)rows * image, &model->stages[model->stage].copied));
+    return oce_convert_bytes(model->device, device_images, at, model->options.input_scale, augment,
+                             &input);
+}
+
 oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
                           int64_t rows, bool augment, int64_t first_image, size_t *labels_first) {
-    const oce_network *network = model->graph.network;
-    const size_t image = (size_t)(network->height * network->width * network->channels);
-    const size_t batch = (size_t)model->graph.batch;
     model->stage = (model->stage + 1) % OCE_STAGES;
-    const size_t at = (size_t)model->stage * batch;
+    const size_t at = (size_t)model->stage * (size_t)model->graph.batch;
     oce_stage *stage = &model->stages[model->stage];
     OCE_TRY(oce_mark_wait(&stage->copied));
-    memcpy(model->stage_images + at * image, images, (size_t)rows * image);
-    oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
     oce_device_label(model->device, "input", 0);
     if (labels != NULL) {
         memcpy(model->stage_labels + at, labels, (size_t)rows);
         OCE_TRY(oce_buffer_write_later(oce_model_memory(model, model->labels_buffer), at,
                                        model->stage_labels + at, (size_t)rows));
     }
-    OCE_TRY(oce_buffer_write_marked(device_images, at * image, model->stage_images + at * image,
-                                    (size_t)rows * image, &stage->copied));
     stage->step = model->step;
     *labels_first = at;
-    oce_tensor input = model->graph.input;
-    input.dim[0] = rows;
     const oce_augment random = {.seed = model->options.seed,
                                 .step = (uint32_t)model->step,
                                 .first_image = (uint32_t)first_image,
                                 .max_shift = AUGMENT_SHIFT,
                                 .flip = true};
-    return oce_convert_bytes(model->device, device_images, at * image, model->options.input_scale,
-                             augment ? &random : NULL, &input);
+    if (model->stage_inputs != NULL && !augment)
+        return feed_inputs(model, images, rows);
+    return feed_bytes(model, images, rows, augment ? &random : NULL);
 }
 
 oce_status oce_model_fetch_sums(oce_model *model, int64_t part) {

@@ -100,6 +100,7 @@ void oce_model_destroy(oce_model *model) {
     oce_memory_release(&model->memory);
     free(model->stage_images);
     free(model->stage_labels);
+    free(model->stage_inputs);
     free(model->kept_sums);
     for (int i = 0; i < OCE_STAGES; i++)
         oce_mark_clear(&model->stages[i].copied);
@@ -139,6 +140,7 @@ static oce_status allocate(oce_model *model) {
     OCE_REQUIRE(model->stage_images != NULL && model->stage_labels != NULL &&
                     model->kept_sums != NULL,
                 OCE_ERROR_HOST_MEMORY, "no memory for %d batches of images", OCE_STAGES);
+    OCE_TRY(oce_model_plan_host_input(model));
     return initialise(model);
 }
 

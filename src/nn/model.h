@@ -32,6 +32,8 @@ struct oce_model {
     int counts_buffer;                /* uint32: non-finite values a tensor */
     uint8_t *stage_images;            /* host side of the images and labels buffers */
     uint8_t *stage_labels;
+    float *stage_inputs; /* [OCE_STAGES] input buffers, of so few images that the host converts them
+                            as fast as a command is enqueued; else NULL */
     oce_stage stages[OCE_STAGES];
     int stage;                /* the last used */
     oce_xent_sums *kept_sums; /* host side of the sums buffer, as far as steps have been done */
@@ -39,6 +41,9 @@ struct oce_model {
     uint64_t first_kept_step; /* the oldest step whose sums are of this run */
     oce_optimizer_state optimizer_state;
 };
+
+/* Allocates stage_inputs where the host is to convert the images. */
+oce_status oce_model_plan_host_input(oce_model *model);
 
 /* Copies `rows` images and labels (NULL: none) to a stage and converts the images to graph.input;
  * augment may be NULL. *stage_first is where the labels lie in the labels buffer. */
