@@ -54,8 +54,7 @@ oce_status oce_strips_forward(oce_graph *graph, int index, const oce_memory *mem
     for (int64_t first = 0; first < graph->batch; first += conv->strip) {
         const oce_tensor part = strip_of(x, first, conv->strip);
         oce_device_label(graph->device, conv->forward_label, flops);
-        OCE_TRY(
-            oce_conv2d_forward(conv->conv, &part, weights, bias, &conv->output_tensor, workspace));
+        OCE_TRY(oce_node_convolve(conv, memory, &part, weights, bias, workspace));
         oce_device_label(graph->device, pool->forward_label, 0);
         OCE_TRY(oce_pool_forward_images(pool->pool, first, conv->strip, &conv->output_tensor,
                                         &pool->output_tensor,
