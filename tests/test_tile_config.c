@@ -32,7 +32,7 @@ static const oce_limits tiny = {.compute_units = 4,
 static const char *choice(const oce_limits *limits, size_t multiple, int64_t rows, int64_t columns,
                           int64_t parts) {
     static char names[OCE_TILES + 1];
-    const oce_tile_shape shape = {rows, columns, parts};
+    const oce_tile_shape shape = {rows, columns, parts, '\0'};
     oce_tile list[OCE_TILES];
     const int count = oce_tile_choose(limits, multiple, &shape, list);
     for (int i = 0; i < count; i++)
@@ -83,7 +83,7 @@ Test(tile_config, other_gpus_stay_below_64_sums_an_item) {
 }
 
 Test(tile_config, stages_loads_on_large_gpus_only) {
-    const oce_tile_shape shape = {32768, 64, 1};
+    const oce_tile_shape shape = {32768, 64, 1, '\0'};
     oce_tile list[OCE_TILES];
     oce_tile_choose(&large, 32, &shape, list);
     cr_expect(list[0].is_staged);
@@ -93,7 +93,7 @@ Test(tile_config, stages_loads_on_large_gpus_only) {
 
 Test(tile_config, leaves_local_memory_for_a_second_group) {
     oce_limits limits = integrated;
-    const oce_tile_shape shape = {32768, 64, 1};
+    const oce_tile_shape shape = {32768, 64, 1, '\0'};
     oce_tile list[OCE_TILES];
     limits.local_bytes = 16 << 10;
     oce_tile_choose(&limits, 32, &shape, list);
@@ -113,7 +113,7 @@ Test(tile_config, leaves_local_memory_for_a_second_group) {
 
 Test(tile_config, can_be_forced) {
     oce_limits limits = integrated;
-    const oce_tile_shape shape = {8, 8, 1};
+    const oce_tile_shape shape = {8, 8, 1, '\0'};
     oce_tile list[OCE_TILES];
     limits.tile = 'C';
     cr_expect(oce_tile_choose(&limits, 1, &shape, list) == 1 && list[0].name == 'C' &&
@@ -132,7 +132,7 @@ Test(tile_config, reports_defines_and_ranges) {
     oce_tile_define(&defines, a);
     cr_expect_str_eq(defines.text, " -DTILE_M=64 -DTILE_N=64 -DTILE_K=16 -DITEM_M=8 -DITEM_N=4"
                                    " -DTILE_LOCAL=1 -DTILE_STAGED=1 -DTILE_UNROLL=4");
-    const oce_tile_shape shape = {65, 64, 3};
+    const oce_tile_shape shape = {65, 64, 3, '\0'};
     const oce_range range = oce_tile_range(a, &shape);
     cr_expect(range.local[0] == 16 && range.local[1] == 8 && range.local[2] == 1);
     cr_expect(range.global[0] == 16 && range.global[1] == 16 && range.global[2] == 3);

@@ -121,12 +121,6 @@ const oce_limits *oce_device_limits(const oce_device *device) {
     return &device->limits;
 }
 
-char oce_device_force_tile(oce_device *device, char tile) {
-    const char before = device->limits.tile;
-    device->limits.tile = tile;
-    return before;
-}
-
 oce_status oce_device_finish(oce_device *device) {
     const cl_int code = finish_queue(device->queue);
     if (code != CL_SUCCESS)

@@ -31,14 +31,10 @@ typedef struct oce_limits {
     uint64_t global_bytes; /* device memory */
     bool has_fast_fma;     /* FP_FAST_FMAF: fma() is one instruction */
     bool unified_memory;   /* shares its memory with the host */
-    char tile;             /* the only tile of the GPU families to be used; 0: the rule's */
+    char tile;             /* OCELLI_TILE: the only tile of the GPU families to be used; 0: any */
 } oce_limits;
 
 const oce_limits *oce_device_limits(const oce_device *device);
-
-/* From now on limits->tile is `tile` ('\0': the rule's choice); returns what it was. For a plan
- * that the tuning table decides. */
-char oce_device_force_tile(oce_device *device, char tile);
 
 /* ---- Kernels ------------------------------------------------------------------------------- */
 

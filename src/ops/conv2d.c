@@ -173,22 +173,21 @@ static void release_pass(planned_pass *p) {
 }
 
 /* Plans a pass with one family: OCE_ERROR_UNSUPPORTED if it does not serve the shape. */
-static oce_status try_method(const oce_conv2d_plan *plan, const oce_conv2d_method *method,
-                             oce_pass pass, planned_pass *p) {
+static oce_status try_method(oce_device *device, const oce_conv2d_shape *shape,
+                             const oce_conv2d_method *method, oce_pass pass, planned_pass *p) {
     char reason[REASON_BYTES] = "";
     OCE_REQUIRE(method->serves == NULL ||
-                    method->serves(&plan->shape, oce_device_limits(plan->device), pass, reason,
-                                   sizeof reason),
+                    method->serves(shape, oce_device_limits(device), pass, reason, sizeof reason),
                 OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
                 oce_conv2d_family_name(method->family), pass_name(pass), reason);
     p->method = method;
-    oce_status status = method->prepare(plan->device, &plan->shape, pass, &p->state);
+    oce_status status = method->prepare(device, shape, pass, &p->state);
     if (status == OCE_OK)
-        status = method->workspace(&plan->shape, p->state, true, &p->workspace_in_place);
+        status = method->workspace(shape, p->state, true, &p->workspace_in_place);
     if (status == OCE_OK)
-        status = method->workspace(&plan->shape, p->state, false, &p->workspace_copied);
+        status = method->workspace(shape, p->state, false, &p->workspace_copied);
     if (status == OCE_OK && pass == OCE_PASS_FORWARD && method->prepared != NULL)
-        status = method->prepared(&plan->shape, p->state, &p->prepared);
+        status = method->prepared(shape, p->state, &p->prepared);
     if (status != OCE_OK)
         release_pass(p);
     return status;
@@ -202,7 +201,7 @@ static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass
     const int count = candidates(plan, no_winograd, pass, list);
     oce_status status = OCE_OK;
     for (int i = 0; i < count; i++) {
-        status = try_method(plan, list[i], pass, p);
+        status = try_method(plan->device, &plan->shape, list[i], pass, p);
         if (!oce_status_spares_others(status) || i == count - 1)
             break;
         if (status != OCE_ERROR_UNSUPPORTED) {
@@ -220,16 +219,13 @@ static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass
  * done here. */
 static bool use_tuned(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
                       planned_pass *p) {
-    char tile = '\0';
-    const oce_conv2d_family family = oce_conv2d_tuned(plan->device, &plan->shape, pass, &tile);
+    oce_conv2d_shape shape = plan->shape;
+    const oce_conv2d_family family =
+        oce_conv2d_tuned(plan->device, &plan->shape, pass, &shape.tile);
     const oce_conv2d_method *method = forced_method(family, plan, pass);
     if (method == NULL || (no_winograd && family == OCE_CONV2D_WINOGRAD))
         return false;
-    const char forced = oce_device_limits(plan->device)->tile;
-    oce_device_force_tile(plan->device, forced != '\0' ? forced : tile);
-    const oce_status status = try_method(plan, method, pass, p);
-    oce_device_force_tile(plan->device, forced);
-    return status == OCE_OK;
+    return try_method(plan->device, &shape, method, pass, p) == OCE_OK;
 }
 
 static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, oce_pass pass) {
@@ -243,7 +239,7 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
     const oce_conv2d_method *method = forced_method(desc->family, plan, pass);
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);
-    return try_method(plan, method, pass, p);
+    return try_method(plan->device, &plan->shape, method, pass, p);
 }
 
 oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,

@@ -106,12 +106,12 @@ static int64_t y_pixels(const oce_conv2d_shape *shape) {
 static oce_tile_shape product_shape(const oce_conv2d_shape *shape, const implicit_state *state) {
     const oce_window_geometry *g = &shape->window;
     if (state->pass == OCE_PASS_FORWARD)
-        return (oce_tile_shape){y_pixels(shape), shape->filters, 1};
+        return (oce_tile_shape){y_pixels(shape), shape->filters, 1, shape->tile};
     if (state->pass == OCE_PASS_FILTER_GRAD)
-        return (oce_tile_shape){filter_rows(shape), shape->filters, state->splits};
+        return (oce_tile_shape){filter_rows(shape), shape->filters, state->splits, shape->tile};
     const int64_t rows = oce_ceil_div(g->input[0], g->stride[0]);
     const int64_t columns = oce_ceil_div(g->input[1], g->stride[1]);
-    return (oce_tile_shape){shape->batch * rows * columns, shape->channels, 1};
+    return (oce_tile_shape){shape->batch * rows * columns, shape->channels, 1, shape->tile};
 }
 
 static oce_defines define(const implicit_state *state, bool a, bool b, bool c) {
@@ -256,7 +256,7 @@ static oce_status run_gather(const implicit_state *state, const gather *p) {
         oce_arg_int(depth % channels),
         oce_arg_int(p->relu),
     };
-    const oce_tile_shape shape = {m, p->filters, 1};
+    const oce_tile_shape shape = {m, p->filters, 1, '\0'};
     return oce_launch(kernel, oce_tile_range(&state->tile, &shape), args, OCE_COUNT(args));
 }
 
@@ -405,7 +405,7 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const implicit_
         oce_arg_int(b_lines % g->output[0]),
         oce_arg_int(b_next % g->output[1]),
     };
-    const oce_tile_shape product = {rows, shape->filters, state->splits};
+    const oce_tile_shape product = {rows, shape->filters, state->splits, '\0'};
     OCE_TRY(oce_launch(kernel, oce_tile_range(&state->tile, &product), args, OCE_COUNT(args)));
     if (!is_split)
         return OCE_OK;

@@ -20,6 +20,7 @@ typedef struct oce_conv2d_shape {
     oce_activation activation;
     bool keeps_filter;           /* many forward passes with one filter are to come */
     oce_gemm_family gemm_family; /* asked for, of im2col's products */
+    char tile;                   /* of the GPU families, as the tuning table says; '\0': any */
     int64_t x_dim[4];            /* {N, H, W, C} */
     int64_t f_dim[4];            /* {R, S, C, K} */
     int64_t y_dim[4];            /* {N, OH, OW, K} */

@@ -126,12 +126,8 @@ static bool use_tuned(oce_gemm_plan *plan) {
             method = methods[i];
     if (method == NULL || (plan->desc.family == OCE_GEMM_OWN && method->family == OCE_GEMM_CLBLAST))
         return false;
-    const char forced = oce_device_limits(plan->device)->tile;
-    const char tile = oce_tuning_letter(entry->configuration, "tile");
     plan->configuration = entry->configuration;
-    oce_device_force_tile(plan->device, forced != '\0' ? forced : tile);
     const oce_status status = try_method(plan, method);
-    oce_device_force_tile(plan->device, forced);
     plan->configuration = "";
     return status == OCE_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "device/tuning.h"
 
 enum { LANES = 64 /* of gemm_dot */, FEW_COLUMNS = 16, FEW_ELEMENTS = 1 << 16, LONG_SUM = 64 };
 
@@ -13,16 +14,17 @@ static bool serves(const oce_gemm_desc *d, const oce_limits *limits, char *reaso
                                    reason_bytes);
 }
 
-static bool suits_dot(const oce_gemm_desc *d, const oce_limits *limits) {
+static bool suits_dot(const oce_gemm_desc *d, const oce_limits *limits, char asked) {
     return d->n <= FEW_COLUMNS && d->m <= FEW_ELEMENTS / d->n && d->k >= LONG_SUM &&
            d->k <= FEW_ELEMENTS && limits->max_work_group >= LANES &&
            limits->max_items[0] >= LANES && limits->local_bytes >= LANES * sizeof(float) &&
-           limits->tile == '\0';
+           limits->tile == '\0' && asked == '\0';
 }
 
 static oce_status prepare(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
-    if (suits_dot(d, oce_device_limits(plan->device))) {
+    const char asked = oce_tuning_letter(plan->configuration, "tile");
+    if (suits_dot(d, oce_device_limits(plan->device), asked)) {
         OCE_TRY(oce_kernel_get(plan->device, "gemm_dot.cl", "gemm_dot", NULL, &plan->dot));
         if (oce_kernel_max_group(plan->dot) >= LANES)
             return OCE_OK;
@@ -36,6 +38,7 @@ static oce_status prepare(oce_gemm_plan *plan) {
         .batch = 1,
         .transpose_a = d->transpose_a,
         .transpose_b = d->transpose_b,
+        .asked = asked,
     };
     OCE_TRY(oce_tile_product_prepare(&plan->tiles));
     OCE_REQUIRE(

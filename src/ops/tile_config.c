@@ -116,8 +116,9 @@ static bool suits(const oce_tile *tile, const oce_limits *limits, const oce_tile
 
 int oce_tile_choose(const oce_limits *limits, size_t multiple, const oce_tile_shape *shape,
                     oce_tile list[OCE_TILES]) {
-    const bool is_lower = limits->tile >= 'a' && limits->tile <= 'h';
-    const char forced[] = {is_lower ? (char)(limits->tile - 'a' + 'A') : limits->tile, '\0'};
+    const char letter = limits->tile != '\0' ? limits->tile : shape->asked;
+    const bool is_lower = letter >= 'a' && letter <= 'h';
+    const char forced[] = {is_lower ? (char)(letter - 'a' + 'A') : letter, '\0'};
     bool is_staged = !is_lower;
     const char *names = forced[0] != '\0' ? forced : class_of(limits, multiple, &is_staged);
     int count = 0, first = -1;
@@ -144,7 +145,7 @@ int oce_tile_choose(const oce_limits *limits, size_t multiple, const oce_tile_sh
 }
 
 bool oce_tile_serves(const oce_limits *limits, char *reason, size_t reason_bytes) {
-    const oce_tile_shape any = {1, 1, 1};
+    const oce_tile_shape any = {1, 1, 1, '\0'};
     oce_tile list[OCE_TILES];
     if (limits->is_cpu)
         snprintf(reason, reason_bytes, "the device is a CPU");

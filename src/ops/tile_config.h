@@ -35,11 +35,12 @@ void oce_tile_define(oce_defines *defines, const oce_tile *tile);
 /* A product as the rule sees it: rows x columns, `parts` times (batch, splits of the sum). */
 typedef struct oce_tile_shape {
     int64_t rows, columns, parts;
+    char asked; /* the only tile to be used, as the tuning table says; '\0': the rule's */
 } oce_tile_shape;
 
 /* The tiles that the device can run, the one that the rule prefers first, then those to step down
  * to; returns how many. `multiple`: of oce_device_group_multiple(). limits->tile, for tests,
- * leaves only the tile of that name, in lower case not staged. */
+ * or else shape->asked leaves only the tile of that name, in lower case not staged. */
 enum { OCE_TILES = 8 };
 int oce_tile_choose(const oce_limits *limits, size_t multiple, const oce_tile_shape *shape,
                     oce_tile list[OCE_TILES]);

@@ -64,7 +64,7 @@ oce_status oce_tile_sum(oce_device *device, oce_tile_operand partials, oce_tile_
 /* ---- Products ------------------------------------------------------------------------------ */
 
 static oce_tile_shape shape_of(const oce_tile_product *p) {
-    return (oce_tile_shape){p->m, p->n, p->batch * p->splits};
+    return (oce_tile_shape){p->m, p->n, p->batch * p->splits, p->asked};
 }
 
 static oce_defines define(const oce_tile_product *p, bool a, bool b, bool c) {

@@ -12,6 +12,7 @@ typedef struct oce_tile_product {
     oce_device *device;
     int64_t m, n, k, batch;
     bool transpose_a, transpose_b;
+    char asked;                        /* oce_tile_shape.asked */
     int64_t splits, part;              /* of k; steps of a split, a multiple of 16 */
     bool vector_a, vector_b, vector_c; /* rows are a multiple of 4 floats: whole vectors */
     oce_tile tile;
@@ -22,7 +23,7 @@ typedef struct oce_tile_product {
 bool oce_tile_product_serves(int64_t m, int64_t n, int64_t k, bool transpose_a, bool transpose_b,
                              const oce_limits *limits, char *reason, size_t reason_bytes);
 
-/* Builds the kernels. The first members, up to transpose_b, are the caller's; served. */
+/* Builds the kernels. The first members, up to `asked`, are the caller's; served. */
 oce_status oce_tile_product_prepare(oce_tile_product *product);
 
 /* Floats of the partial sums; 0 if there is one split; SIZE_MAX if they cannot be counted. */
