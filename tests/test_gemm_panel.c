@@ -1,7 +1,5 @@
 /* The panel family of the matrix product: every tail, every vector width, splits of K, and how a
  * product is divided. */
-#define _POSIX_C_SOURCE 200809L
-
 #include "support/device.h"
 #include "support/gemm.h"
 #include "support/gradient.h"
@@ -15,24 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Opens the device with vectors of at most `width` floats (0: its own); skips on other devices than
- * CPUs. A simulator, which is no particular device, is taken for a CPU. */
-static oce_device *open_cpu(int width) {
-    if (width != 0)
-        setenv("OCELLI_VECTOR_WIDTH", width == 4 ? "4" : "8", 1);
-    oce_device *device = test_open_device();
-    if (!device->limits.is_cpu && test_is_small()) {
-        device->limits.is_cpu = true;
-        device->limits.vector_width = width != 0 ? width : 16;
-    }
-    if (!device->limits.is_cpu) {
-        oce_device_close(device);
-        cr_skip_test("the device is not a CPU");
-    }
-    cr_assert(width == 0 || device->limits.vector_width <= width);
-    return device;
-}
 
 /* Random shapes below `limit`, and around the multiples of tiles and vectors. */
 static void sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed) {
@@ -51,7 +31,7 @@ static void sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed) 
 }
 
 static void sweep_width(int width) {
-    oce_device *device = open_cpu(width);
+    oce_device *device = gemm_open_cpu(width, OCE_GEMM_PANEL);
     sweep(device, test_is_small() ? 3 : 30, test_is_small() ? 20 : 70, 1000);
     sweep(device, test_is_small() ? 1 : 5, test_is_small() ? 40 : 300, 2000);
     oce_device_close(device);
@@ -71,7 +51,7 @@ Test(gemm_panel, odd_shapes_in_vectors_of_4) {
 
 /* Every tail of a row of tiles and of a panel. */
 Test(gemm_panel, every_number_of_rows_and_columns) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     const int64_t step = test_is_small() ? 13 : 1;
     for (int64_t i = 1; i <= 70; i += step) {
         const oce_gemm_desc rows = {.m = i, .n = 17, .k = 5, .family = OCE_GEMM_PANEL};
@@ -84,7 +64,7 @@ Test(gemm_panel, every_number_of_rows_and_columns) {
 
 /* Many short K blocks, and strips of few rows. */
 Test(gemm_panel, little_local_memory) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     device->limits.local_bytes = 12000;
     sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000);
     oce_device_close(device);
@@ -94,7 +74,7 @@ Test(gemm_panel, little_local_memory) {
 Test(gemm_panel, splits_of_k) {
     static const int64_t shapes[][3] = {
         {2, 3, 13001}, {5, 7, 40000}, {33, 70, 5001}, {1, 130, 9000}, {64, 20, 4113}};
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     for (int i = 0; i < (test_is_small() ? 1 : OCE_COUNT(shapes)); i++) {
         const oce_gemm_desc desc = {.m = shapes[i][0], .n = shapes[i][1], .k = shapes[i][2]};
         oce_gemm_plan *plan = NULL;
@@ -107,7 +87,7 @@ Test(gemm_panel, splits_of_k) {
 }
 
 Test(gemm_panel, small_workspace_is_refused) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     const oce_gemm_desc desc = {.m = 2, .n = 3, .k = 200000, .family = OCE_GEMM_PANEL};
     oce_tensor a = test_tensor(device, 2, 1, 1, 200000, NULL, NULL);
     oce_tensor b = test_tensor(device, 200000, 1, 1, 3, NULL, NULL);
@@ -158,7 +138,7 @@ Test(gemm_panel, layers_of_the_networks) {
     static const bool transposed[3][2] = {{false, false}, {false, true}, {true, false}};
     if (test_is_small())
         cr_skip_test("too large for a simulator");
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     for (int i = 0; i < OCE_COUNT(shapes); i++) {
         const oce_gemm_desc desc = {.m = shapes[i][0],
                                     .n = shapes[i][1],
@@ -283,7 +263,7 @@ Test(gemm_panel, blocks_fit_local_memory) {
 }
 
 Test(gemm_panel, too_little_local_memory_is_told) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     device->limits.local_bytes = 256;
     oce_gemm_desc desc = {.m = 100, .n = 100, .k = 100, .family = OCE_GEMM_PANEL};
     oce_gemm_plan *plan = NULL;

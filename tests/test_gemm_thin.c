@@ -1,6 +1,4 @@
 /* The thin family of the matrix product: one row, one column, few of them; every vector width. */
-#define _POSIX_C_SOURCE 200809L
-
 #include "support/device.h"
 #include "support/gemm.h"
 #include "support/gradient.h"
@@ -13,23 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Opens the device with vectors of at most `width` floats (0: its own); skips on other devices than
- * CPUs. A simulator, which is no particular device, is taken for a CPU. */
-static oce_device *open_cpu(int width) {
-    if (width != 0)
-        setenv("OCELLI_VECTOR_WIDTH", width == 4 ? "4" : "8", 1);
-    oce_device *device = test_open_device();
-    if (!device->limits.is_cpu && test_is_small()) {
-        device->limits.is_cpu = true;
-        device->limits.vector_width = width != 0 ? width : 16;
-    }
-    if (!device->limits.is_cpu) {
-        oce_device_close(device);
-        cr_skip_test("the device is not a CPU");
-    }
-    return device;
-}
 
 /* Whether the family serves a product; if so, every form of it is checked. Returns how many. */
 static int check_forms(oce_device *device, int64_t m, int64_t n, int64_t k, uint64_t seed) {
@@ -59,7 +40,7 @@ static int check_forms(oce_device *device, int64_t m, int64_t n, int64_t k, uint
 
 static void sweep_width(int width) {
     static const int64_t few[] = {1, 2, 3, 4}, depths[] = {0, 1, 7, 8, 16, 33, 64, 127, 200};
-    oce_device *device = open_cpu(width);
+    oce_device *device = gemm_open_cpu(width, OCE_GEMM_THIN);
     uint64_t seed = 0;
     for (int i = 0; i < OCE_COUNT(few); i++)
         for (int k = 0; k < OCE_COUNT(depths); k += test_is_small() ? 4 : 1) {
@@ -102,7 +83,7 @@ Test(gemm_thin, is_chosen_by_rule) {
         {.m = 70, .n = 4, .k = 100, .transpose_a = true},
         {.m = 20, .n = 500, .k = 300, .transpose_b = true},
     };
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_THIN);
     for (int i = 0; i < OCE_COUNT(descs); i++) {
         oce_gemm_plan *plan = NULL;
         TEST_OK(oce_gemm_plan_create(device, &descs[i], &plan));
@@ -118,7 +99,7 @@ Test(gemm_thin, is_chosen_by_rule) {
 }
 
 Test(gemm_thin, refuses_what_it_cannot_do) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_THIN);
     const oce_gemm_desc across = {.m = 3,
                                   .n = 90,
                                   .k = 100,
@@ -143,7 +124,7 @@ Test(gemm_thin, refuses_what_it_cannot_do) {
 /* The order of a sum may depend on the shape, never on the device; a large product feeds 64 units,
  * and the loops of a group stay below the rounds after which llvmpipe ends them. */
 Test(gemm_thin, division) {
-    oce_device *device = open_cpu(0);
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_THIN);
     if (test_is_small())
         cr_skip_test("takes no device");
     oce_random random;

@@ -71,16 +71,19 @@ static bool starts_kernel(const char *line, const char **name) {
 }
 
 /* Blanks the kernels other than `kept`; lines stay. A kernel ends with the first line that is "}",
- * or with its own. */
-static void blank_others(char *text, const char *kept) {
+ * or with its own. False if there are others only, of which some drivers make no program. */
+static bool blank_others(char *text, const char *kept) {
     const size_t length = strlen(kept);
-    bool is_other = false;
+    bool is_other = false, has_others = false, has_kept = false;
     for (char *line = text; *line != '\0';) {
         const char *name;
         const size_t columns = strcspn(line, "\n");
         const bool starts = starts_kernel(line, &name);
-        if (starts)
+        if (starts) {
             is_other = strncmp(name, kept, length) != 0 || name[length] != '(';
+            has_others = has_others || is_other;
+            has_kept = has_kept || !is_other;
+        }
         const bool ends = columns > 0 && line[columns - 1] == '}' && (starts || columns == 1);
         if (is_other)
             memset(line, ' ', columns);
@@ -88,6 +91,7 @@ static void blank_others(char *text, const char *kept) {
             is_other = false;
         line += columns + (line[columns] == '\n');
     }
+    return has_kept || !has_others;
 }
 
 oce_status oce_kernel_source_read(const char *file, const char *name, oce_kernel_source *source) {
@@ -98,7 +102,8 @@ oce_status oce_kernel_source_read(const char *file, const char *name, oce_kernel
     OCE_TRY(take_include(texts[KERNELS], file, included));
     if (included[0] != '\0')
         OCE_TRY(read_text(included, &texts[INCLUDED]));
-    blank_others(texts[KERNELS], name);
+    OCE_REQUIRE(blank_others(texts[KERNELS], name), OCE_ERROR_NOT_FOUND,
+                "kernel file %s has no kernel %s", file, name);
     if (included[0] != '\0')
         snprintf(source->lines[0], sizeof source->lines[0], "\n#line 1 \"%s\"\n", included);
     snprintf(source->lines[1], sizeof source->lines[1], "\n#line 1 \"%.100s\"\n", file);

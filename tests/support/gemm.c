@@ -1,8 +1,12 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
 #include "support/gemm.h"
 
 #include "ref/ref.h"
 #include "support/compare.h"
 #include "support/device.h"
+
+#include "device/internal.h"
 
 #include <criterion/criterion.h>
 
@@ -18,6 +22,23 @@ bool gemm_serves(oce_device *device, oce_gemm_family family) {
     cr_expect(status == OCE_OK || status == OCE_ERROR_UNSUPPORTED, "%s", oce_last_error());
     oce_gemm_plan_destroy(plan);
     return status == OCE_OK;
+}
+
+oce_device *gemm_open_cpu(int width, oce_gemm_family family) {
+    if (width != 0)
+        setenv("OCELLI_VECTOR_WIDTH", width == 4 ? "4" : "8", 1);
+    oce_device *device = test_open_device();
+    if (!device->limits.is_cpu && test_is_small()) {
+        device->limits.is_cpu = true;
+        device->limits.vector_width = width != 0 ? width : 16;
+    }
+    if (!device->limits.is_cpu || !gemm_serves(device, family)) {
+        const char *reason = device->limits.is_cpu ? oce_last_error() : "the device is not a CPU";
+        oce_device_close(device);
+        cr_skip_test("%s", reason);
+    }
+    cr_assert(width == 0 || device->limits.vector_width <= width);
+    return device;
 }
 
 /* The tensors of a product and where they lie: tensor i in buffer[i], all in the same one if they

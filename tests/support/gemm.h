@@ -18,6 +18,11 @@ typedef struct gemm_placing {
     int64_t before; /* elements before each tensor, full of NaN */
 } gemm_placing;
 
+/* Opens the device with vectors of at most `width` floats (0: its own) for a family of CPUs; skips
+ * the test on other devices, and where nothing fits the family. A simulator, which is no particular
+ * device, is taken for a CPU. */
+oce_device *gemm_open_cpu(int width, oce_gemm_family family);
+
 /* Whether the family can serve on such a device, as its limits are, at all. */
 bool gemm_serves(oce_device *device, oce_gemm_family family);
 
