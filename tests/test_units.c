@@ -30,7 +30,8 @@ static char *train(const char *folder, const char *units, const char *conv, size
     char variable[64], file[64];
     snprintf(variable, sizeof variable, "POCL_MAX_PTHREAD_COUNT=%s", units);
     snprintf(file, sizeof file, "%s/model-3.data-00000-of-00001", units);
-    const char *const environment[] = {variable, NULL};
+    /* Threads beyond the processors cannot be tied to one each. */
+    const char *const environment[] = {variable, "POCL_AFFINITY=0", NULL};
     const char *records = scratch_path(folder, "records.bin");
     command_result r =
         command_ocelli(environment, "train", "cifar10", "--train-file", records, "--test-file",
