@@ -11,7 +11,6 @@
 /* Logits may be overwritten by the result, so nothing is `restrict`. */
 #define SAME_IN(name) __global const float *name##_base, const ulong name##_at
 
-/* Where a row's formulas start: m and E. */
 /* The floats of a vector, in private memory. */
 #if VEC == 1
 #define STORE_LANES(v, lanes) (*(lanes) = (v))
@@ -19,6 +18,7 @@
 #define STORE_LANES(v, lanes) OCE_JOIN(vstore, VEC)(v, 0, lanes)
 #endif
 
+/* Where a row's formulas start: m and E. */
 typedef struct row_sums {
     float largest;
     float sum;
