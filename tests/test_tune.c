@@ -155,8 +155,8 @@ Test(tune, tiles_of_the_gpu_families) {
         cr_skip_test("the device is a CPU");
     }
     oce_gemm_shape_text(&desc, shape);
-    for (char tile = 'A'; tile <= 'D'; tile++) {
-        const char configuration[] = {'t', 'i', 'l', 'e', '=', tile, '\0'};
+    for (int tile = 'A'; tile <= 'D'; tile++) {
+        const char configuration[] = {'t', 'i', 'l', 'e', '=', (char)tile, '\0'};
         TEST_OK(oce_tuning_set(device, "gemm", shape, "tiled", configuration, 1));
         for (int forced = 0; forced < 2; forced++) {
             device->limits.tile = forced ? 'C' : '\0';

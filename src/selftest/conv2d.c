@@ -91,7 +91,7 @@ static void check_family(oce_check *check, const passes *p, oce_pass pass,
     oce_conv2d_desc desc = p->desc;
     desc.family = family;
     oce_conv2d_plan *plan = NULL;
-    oce_tensor result;
+    oce_tensor result = {0};
     oce_status status = oce_conv2d_plan_create(check->device, &desc, pass, &plan);
     if (status == OCE_OK)
         status = run(check, p, pass, plan, &result);
