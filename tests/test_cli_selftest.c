@@ -112,7 +112,8 @@ Test(cli_selftest, finds_a_kernel_that_computes_wrongly, .timeout = 120) {
 }
 
 Test(cli_selftest, finds_a_kernel_that_does_not_build, .timeout = 120) {
-    expect_found("pool.cl", "KERNEL", "KERNEL no_such_type", "max pool, ", "no_such_type");
+    expect_found("pool.cl", "KERNEL void max_pool(", "KERNEL void max_pool(no_such_type type, ",
+                 "max pool, ", "no_such_type");
 }
 
 Test(cli_selftest, finds_one_wrong_element_of_a_driver, .timeout = 120) {
