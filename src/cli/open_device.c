@@ -9,6 +9,7 @@ void cli_print_notices(oce_device *device) {
 void cli_close_device(oce_device *device, bool is_done, bool quiet) {
     const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
     if (count > 0) {
+        fflush(stdout); /* nobody should wait for the answers */
         if (!quiet)
             cli_progress_line(stderr, "Keeping %d compiled kernel%s for faster starts ...", count,
                               count == 1 ? "" : "s");
