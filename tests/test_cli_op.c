@@ -268,6 +268,37 @@ Test(cli_op, wrong_use_is_named) {
     scratch_remove(p.folder);
 }
 
+/* PoCL gives programs away slowly: that is done at the end, once, and said. */
+Test(cli_op, keeps_compiled_kernels) {
+    oce_device *device = test_open_device();
+    const bool is_pocl =
+        strstr(oce_device_get_info(device)->platform_name, "Portable Computing Language") != NULL;
+    oce_device_close(device);
+    if (!is_pocl)
+        cr_skip_test("other drivers' programs are kept at once, or by themselves");
+    const place p = open_place();
+    char cache[1024];
+    const int64_t x[2] = {1, 3};
+    free(draw(&p, "x.npy", 2, x, 1));
+    snprintf(cache, sizeof cache, "OCELLI_CACHE=%s", scratch_path(p.folder, "cache"));
+    const char *const environment[] = {cache, NULL};
+    for (int round = 0; round < 3; round++) {
+        char in[1024], out[1024];
+        snprintf(in, sizeof in, "%s", scratch_path(p.folder, "x.npy"));
+        snprintf(out, sizeof out, "%s", scratch_path(p.folder, "y.npy"));
+        const char *operation = round < 2 ? "relu" : "softmax";
+        command_result result =
+            command_ocelli(environment, "op", operation, "--in", in, "--out", out,
+                           round < 2 ? "--device" : "--quiet", round < 2 ? "auto" : NULL);
+        cr_expect_eq(result.code, 0, "%s", result.err);
+        cr_expect_eq(strstr(result.err, "Keeping 1 compiled kernel for") != NULL, round == 0, "%s",
+                     result.err);
+        cr_expect_eq(scratch_count(scratch_path(p.folder, "cache"), NULL), round < 2 ? 1 : 2);
+        command_free(&result);
+    }
+    scratch_remove(p.folder);
+}
+
 Test(cli_op, help_names_every_operation) {
     static const char *const names[] = {
         "conv2d (",      "conv2d_input_grad", "conv2d_filter_grad", "max_pool (",
