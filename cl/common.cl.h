@@ -45,9 +45,9 @@
 typedef floatv floatv_of_floats __attribute__((aligned(4)));
 #define STORE(value, pointer) (*(__global floatv_of_floats *)(pointer) = (value))
 
-/* The first `lanes` lanes of a vector in memory, or all if that is VW. */
+/* The first `lanes` lanes of a vector in memory, all if that is VW or more; the rest is 0. */
 static inline floatv load_lanes(__global const float *from, const int lanes) {
-    if (lanes == VW)
+    if (lanes >= VW)
         return vloadv(0, from);
     float some[VW];
     for (int i = 0; i < VW; i++)
@@ -56,7 +56,7 @@ static inline floatv load_lanes(__global const float *from, const int lanes) {
 }
 
 static inline void store_lanes(floatv value, __global float *to, const int lanes) {
-    if (lanes == VW) {
+    if (lanes >= VW) {
         STORE(value, to);
         return;
     }

@@ -67,16 +67,6 @@ KERNEL void conv2d_clear(OUT(target), const long target_image, const long target
             clear_floats(to + w * target_column, channels);
 }
 
-/* The first `count` floats of a vector, then zeros. */
-static inline floatv load_some(__global const float *from, const int count) {
-    if (count >= VW)
-        return vloadv(0, from);
-    float some[VW];
-    for (int i = 0; i < VW; i++)
-        some[i] = i < count ? from[i] : 0;
-    return vloadv(0, some);
-}
-
 /*
  * Panels of the filter as it is: row q (tap and input channel) of panel b is
  * filter[q][b * width ...], width = vectors * VW. Of the filter's `filters` columns the panels have
@@ -90,7 +80,7 @@ KERNEL void conv2d_pack(IN(filter), OUT(panels), const int rows, const int filte
     __global float *to = AT(panels) + (long)get_global_id(1) * rows * width;
     for (int q = first; q < last; q++)
         for (int v = 0; v < vectors; v++)
-            STORE(load_some(from + (long)q * filters + v * VW, count - k - v * VW),
+            STORE(load_lanes(from + (long)q * filters + v * VW, count - k - v * VW),
                   to + (long)q * width + v * VW);
 }
 
@@ -122,7 +112,7 @@ KERNEL void conv2d_pack_transposed(IN(filter), OUT(panels), const int window_col
     for (int v = 0; v < vectors; v++) {
         float block[VW * VW]; /* [input channel][output channel] */
         for (int i = 0; i < VW; i++)
-            vstorev(c + v * VW + i < count ? load_some(from + (long)(v * VW + i) * filters, some)
+            vstorev(c + v * VW + i < count ? load_lanes(from + (long)(v * VW + i) * filters, some)
                                            : (floatv)(0),
                     i, block);
         for (int q = 0; q < some; q++) {
@@ -131,18 +121,6 @@ KERNEL void conv2d_pack_transposed(IN(filter), OUT(panels), const int window_col
             STORE(vloadv(0, column), to + (long)q * width + v * VW);
         }
     }
-}
-
-/* Stores the first `count` floats of a vector. */
-static inline void store_some(const floatv value, __global float *to, const int count) {
-    if (count >= VW) {
-        STORE(value, to);
-        return;
-    }
-    float some[VW];
-    vstorev(value, 0, some);
-    for (int i = 0; i < count; i++)
-        to[i] = some[i];
 }
 
 /*
@@ -163,7 +141,7 @@ KERNEL void conv2d_sum(IN(partials), const long partial_split, const int partial
             floatv sum = vloadv(0, from);
             for (int split = 1; split < splits; split++)
                 sum += vloadv(0, from + split * partial_split);
-            store_some(sum, to + k, filters - k);
+            store_lanes(sum, to + k, filters - k);
         }
     }
 }

@@ -18,26 +18,7 @@
 #define TILE_VECTORS 2
 #endif
 
-/* Floats of local memory that a group takes for its scratch memory; 0: it has a part of a buffer.
- * Local memory of a CPU's thread is the same for all its groups, and so stays in its cache. */
-#ifndef SCRATCH_FLOATS
-#define SCRATCH_FLOATS 0
-#endif
-#if SCRATCH_FLOATS
-#define SCRATCH __local
-#define TAKE_SCRATCH(name, group)                                                                  \
-    __local float scratch_memory[SCRATCH_FLOATS] __attribute__((aligned(64)));                     \
-    __local float *name = scratch_memory
-#else
-#define SCRATCH __global
-#define TAKE_SCRATCH(name, group) __global float *name = AT(scratch) + (group) * scratch_group
-#endif
-#define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
-
 #define TILE_WIDTH (TILE_VECTORS * VW)
-
-/* PREFETCH() of a line that will be stored to. */
-#define PREFETCH_TO_STORE(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 1)
 
 /* PREFETCH() within a loop that has other things to do. */
 #if CAN_PREFETCH
@@ -87,7 +68,7 @@ static inline void fetch(__global const float *image, const long down, const lon
         for (int j = max(column + known, 0); j < last_column; j++) {
             __global const float *pixel = image + i * down + j * right;
             if (to_store)
-                PREFETCH_TO_STORE(pixel);
+                PREFETCH_TO_WRITE(pixel);
             else
                 PREFETCH(pixel);
         }

@@ -30,21 +30,6 @@
 #define RUN 8
 #endif
 
-/* Floats of local memory that a group takes for planes and inputs; 0: it has a part of a buffer. */
-#ifndef SCRATCH_FLOATS
-#define SCRATCH_FLOATS 0
-#endif
-#if SCRATCH_FLOATS
-#define SCRATCH __local
-#define TAKE_SCRATCH(name, group)                                                                  \
-    __local float scratch_memory[SCRATCH_FLOATS] __attribute__((aligned(64)));                     \
-    __local float *name = scratch_memory
-#else
-#define SCRATCH __global
-#define TAKE_SCRATCH(name, group) __global float *name = AT(scratch) + (group) * scratch_group
-#endif
-#define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
-
 /* Columns and rows of tiles that the last tile of a part reaches into. */
 #define BEYOND ((ALPHA - 1) / TILE)
 

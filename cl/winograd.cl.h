@@ -26,6 +26,22 @@
 #define POSITIONS (ALPHA * ALPHA)
 #define PAIRS ((ALPHA - 2) / 2)
 
+/* On CPUs: floats of local memory that a group takes for its scratch memory; 0: it has a part of a buffer.
+ * Local memory of a CPU's thread is the same for all its groups, and so stays in its cache. */
+#ifndef SCRATCH_FLOATS
+#define SCRATCH_FLOATS 0
+#endif
+#if SCRATCH_FLOATS
+#define SCRATCH __local
+#define TAKE_SCRATCH(name, group)                                                                  \
+    __local float scratch_memory[SCRATCH_FLOATS] __attribute__((aligned(64)));                     \
+    __local float *name = scratch_memory
+#else
+#define SCRATCH __global
+#define TAKE_SCRATCH(name, group) __global float *name = AT(scratch) + (group) * scratch_group
+#endif
+#define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
+
 /*
  * The points p, chosen for small rounding errors. With y = x^2: ALL is the product of all (y - p^2)
  * and OTHERS that of all but one's own, lowest power first, without the leading 1; SCALE is 1 /

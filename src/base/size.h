@@ -42,6 +42,14 @@ static inline size_t oce_size_round_up(size_t value, size_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
 }
 
+static inline int64_t oce_min_int64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static inline int64_t oce_max_int64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 static inline int64_t oce_ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

@@ -231,7 +231,7 @@ static bool use_tuned(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
 static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, oce_pass pass) {
     planned_pass *p = &plan->passes[pass_index(pass)];
     if (plan->shape.y_dim[1] == 0 || plan->shape.y_dim[2] == 0)
-        OCE_TRY(oce_conv2d_layout_get(plan->device, &plan->layout));
+        OCE_TRY(oce_conv2d_layout_get(plan->device, OCE_LAYOUT_CLEAR, &plan->layout));
     if (desc->family == OCE_CONV2D_AUTO)
         return use_tuned(plan, desc->no_winograd, pass, p)
                    ? OCE_OK

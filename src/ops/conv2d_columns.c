@@ -63,13 +63,9 @@ static one_kernel kernel_for(const oce_columns_pair *pair, const oce_tensor *ten
     return (one_kernel){pair->plain, channels / pair->plain_vector};
 }
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 /* Pixels that an item copies: one vector of one on a GPU. */
 static int64_t chunk_of(const oce_columns_kernels *kernels, int64_t channels) {
-    return kernels->is_cpu ? max64(CPU_CHUNK / channels, 1) : 1;
+    return kernels->is_cpu ? oce_max_int64(CPU_CHUNK / channels, 1) : 1;
 }
 
 oce_status oce_columns_gather(const oce_columns_kernels *kernels, const oce_columns_pair *pair,
@@ -106,7 +102,7 @@ oce_status oce_columns_fold(const oce_columns_kernels *kernels, const oce_buffer
                             const oce_columns_band *band) {
     const one_kernel k = kernel_for(&kernels->columns, dx);
     const int64_t taps = g->size[0] * g->size[1];
-    const int64_t chunk = kernels->is_cpu ? max64(CPU_CHUNK / taps, 1) : 1;
+    const int64_t chunk = kernels->is_cpu ? oce_max_int64(CPU_CHUNK / taps, 1) : 1;
     const oce_range range = {{(size_t)(oce_ceil_div(dx->dim[2], chunk) * k.pieces),
                               (size_t)band->rows, (size_t)band->images},
                              {0, 1, 1}};

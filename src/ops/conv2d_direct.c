@@ -44,18 +44,10 @@ static int64_t greatest_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* How many phases have taps: window positions that are a multiple of this apart share a phase. */
 static int64_t phase_count(const oce_window_geometry *g, int axis) {
     const int64_t step = g->stride[axis] / greatest_divisor(g->stride[axis], g->dilation[axis]);
-    return min64(g->size[axis], step);
+    return oce_min_int64(g->size[axis], step);
 }
 
 /* The phase that window position `tap`, below phase_count(), belongs to. */
@@ -98,7 +90,7 @@ static int64_t gradient_reach(const oce_window_geometry *g, int axis, int side) 
         const phase p = get_phase(g, axis, tap);
         const int64_t last = p.start + p.count - 1 + (p.taps - 1) * p.dilation;
         if (p.count > 0 && p.taps > 0)
-            reach = max64(reach, side == 0 ? -p.start : last - (g->output[axis] - 1));
+            reach = oce_max_int64(reach, side == 0 ? -p.start : last - (g->output[axis] - 1));
     }
     return reach;
 }
@@ -118,18 +110,25 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     state->pass = pass;
-    OCE_TRY(oce_conv2d_layout_get(device, &state->layout));
+    const bool is_forward = pass == OCE_PASS_FORWARD, is_filter = pass == OCE_PASS_FILTER_GRAD;
+    state->packs = is_forward ? packing_pays(shape) : !is_filter;
+    unsigned layout = OCE_LAYOUT_PAD;
+    if (is_forward && state->packs)
+        layout |= OCE_LAYOUT_PACK;
+    if (is_filter)
+        layout |= OCE_LAYOUT_SUM;
+    if (!is_forward && !is_filter)
+        layout |= OCE_LAYOUT_PACK_TRANSPOSED | OCE_LAYOUT_CLEAR;
+    OCE_TRY(oce_conv2d_layout_get(device, layout, &state->layout));
     if (pass == OCE_PASS_FILTER_GRAD) {
         state->splits = oce_conv2d_splits(shape);
         const int64_t positions = shape->f_dim[0] * shape->f_dim[1] * shape->channels;
         return oce_conv2d_tiles_get(device, "direct_filter_grad", positions, shape->filters,
                                     &state->tiles);
     }
-    const bool is_forward = pass == OCE_PASS_FORWARD;
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
     OCE_TRY(oce_conv2d_tiles_get(device, "direct_forward", pixels,
                                  is_forward ? shape->filters : shape->channels, &state->tiles));
-    state->packs = is_forward ? packing_pays(shape) : true;
     if (!is_forward) {
         const oce_window_geometry *g = &shape->window;
         state->reach = (oce_halo){gradient_reach(g, 0, 0), gradient_reach(g, 0, 1),

@@ -44,14 +44,6 @@ typedef struct im2col_state {
 
 /* ---- Slabs --------------------------------------------------------------------------------- */
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
 static int64_t pixel_count(const oce_conv2d_shape *shape) {
     return shape->batch * shape->window.output[0] * shape->window.output[1];
 }
@@ -69,12 +61,12 @@ static int64_t window_reach(const oce_window_geometry *g) {
 static bool divide_input_grad(const oce_conv2d_shape *shape, int64_t most, division *slabs) {
     const oce_window_geometry *g = &shape->window;
     const int64_t image = g->output[0] * g->output[1];
-    slabs->images = min64(most / max64(image, 1), shape->batch);
+    slabs->images = oce_min_int64(most / oce_max_int64(image, 1), shape->batch);
     slabs->pixels = slabs->images * image;
     if (slabs->images > 0 || pixel_count(shape) == 0)
         return true;
     slabs->y_rows = most / g->output[1];
-    slabs->rows = min64(slabs->y_rows * g->stride[0] - window_reach(g), g->input[0]);
+    slabs->rows = oce_min_int64(slabs->y_rows * g->stride[0] - window_reach(g), g->input[0]);
     slabs->pixels = slabs->y_rows * g->output[1];
     return slabs->rows >= 1;
 }
@@ -84,10 +76,10 @@ static bool divide(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
                    division *slabs, char *reason, size_t reason_bytes) {
     /* A slab needs at most half of the workspace: the product may need some too. */
     const int64_t room = (int64_t)(limits->max_allocation / sizeof(float) / 2);
-    const int64_t floats = min64(slab_floats, room);
+    const int64_t floats = oce_min_int64(slab_floats, room);
     const int64_t a_pixel = column_length(shape) + shape->filters;
-    const int64_t most = floats / max64(a_pixel, 1);
-    *slabs = (division){.pixels = min64(most, pixel_count(shape))};
+    const int64_t most = floats / oce_max_int64(a_pixel, 1);
+    *slabs = (division){.pixels = oce_min_int64(most, pixel_count(shape))};
     bool fits = most >= 1;
     if (fits && pass == OCE_PASS_INPUT_GRAD)
         fits = divide_input_grad(shape, most, slabs);
@@ -273,7 +265,7 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const im2col_state 
     oce_tensor filter, columns, y;
     OCE_TRY(filter_matrix(shape, o->filter, &filter));
     for (int64_t first = 0; first < pixels; first += state->slabs.pixels) {
-        const int64_t count = min64(state->slabs.pixels, pixels - first);
+        const int64_t count = oce_min_int64(state->slabs.pixels, pixels - first);
         OCE_TRY(get_columns(shape, state, o->x, workspace, first, count, &columns));
         OCE_TRY(in_place ? pixels_of(o->y, first, count, &y)
                          : matrix(workspace, state->dense_at, count, shape->filters, &y));
@@ -291,7 +283,7 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const im2col_st
     oce_tensor sum, part, columns, dy;
     OCE_TRY(filter_matrix(shape, o->filter, &sum));
     for (int64_t first = 0; first < pixels; first += state->slabs.pixels) {
-        const int64_t count = min64(state->slabs.pixels, pixels - first);
+        const int64_t count = oce_min_int64(state->slabs.pixels, pixels - first);
         OCE_TRY(get_columns(shape, state, o->x, workspace, first, count, &columns));
         OCE_TRY(get_dy(shape, state, o->y, workspace, first, count, &dy));
         if (first == 0)
@@ -330,18 +322,18 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const im2col_sta
     const division *slabs = &state->slabs;
     for (int64_t n = 0; slabs->images > 0 && n < shape->batch; n += slabs->images) {
         const oce_columns_band whole = {
-            n, min64(slabs->images, shape->batch - n), 0, g->input[0], 0, g->output[0]};
+            n, oce_min_int64(slabs->images, shape->batch - n), 0, g->input[0], 0, g->output[0]};
         OCE_TRY(run_band(shape, state, o, workspace, &whole));
     }
     for (int64_t n = 0; slabs->images == 0 && n < shape->batch; n++)
         for (int64_t h = 0; h < g->input[0]; h += slabs->rows) {
             const int64_t lowest =
-                oce_ceil_div(max64(h + g->before[0] - window_reach(g), 0), g->stride[0]);
+                oce_ceil_div(oce_max_int64(h + g->before[0] - window_reach(g), 0), g->stride[0]);
             const oce_columns_band part = {n,
                                            1,
                                            h,
-                                           min64(slabs->rows, g->input[0] - h),
-                                           min64(lowest, g->output[0] - slabs->y_rows),
+                                           oce_min_int64(slabs->rows, g->input[0] - h),
+                                           oce_min_int64(lowest, g->output[0] - slabs->y_rows),
                                            slabs->y_rows};
             OCE_TRY(run_band(shape, state, o, workspace, &part));
         }

@@ -98,12 +98,22 @@ size_t oce_conv2d_take(oce_conv2d_space *space, size_t count);
 /* The bytes taken, or OCE_ERROR_OVERFLOW. */
 oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes);
 
-/* The kernels that bring tensors and filters into the layout that the others read. */
+/* The kernels that bring tensors and filters into the layout that the others read; NULL: not asked
+ * for. */
 typedef struct oce_conv2d_layout {
     oce_kernel *pad, *clear, *pack, *pack_transposed, *sum;
 } oce_conv2d_layout;
 
-oce_status oce_conv2d_layout_get(oce_device *device, oce_conv2d_layout *layout);
+enum {
+    OCE_LAYOUT_PAD = 1,
+    OCE_LAYOUT_CLEAR = 2,
+    OCE_LAYOUT_PACK = 4,
+    OCE_LAYOUT_PACK_TRANSPOSED = 8,
+    OCE_LAYOUT_SUM = 16
+};
+
+/* Builds the kernels that `wanted`, a sum of the above, asks for. */
+oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d_layout *layout);
 
 /* Floats of a copy of a tensor of extents `dim` with a border of `reach`; SIZE_MAX if they cannot
  * be counted. */

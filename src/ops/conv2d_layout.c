@@ -23,12 +23,21 @@ oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes) 
     return OCE_OK;
 }
 
-oce_status oce_conv2d_layout_get(oce_device *device, oce_conv2d_layout *layout) {
-    OCE_TRY(oce_kernel_get(device, file, "conv2d_pad", NULL, &layout->pad));
-    OCE_TRY(oce_kernel_get(device, file, "conv2d_clear", NULL, &layout->clear));
-    OCE_TRY(oce_kernel_get(device, file, "conv2d_pack", NULL, &layout->pack));
-    OCE_TRY(oce_kernel_get(device, file, "conv2d_pack_transposed", NULL, &layout->pack_transposed));
-    return oce_kernel_get(device, file, "conv2d_sum", NULL, &layout->sum);
+oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d_layout *layout) {
+    const struct {
+        unsigned flag;
+        const char *name;
+        oce_kernel **kernel;
+    } kernels[] = {{OCE_LAYOUT_PAD, "conv2d_pad", &layout->pad},
+                   {OCE_LAYOUT_CLEAR, "conv2d_clear", &layout->clear},
+                   {OCE_LAYOUT_PACK, "conv2d_pack", &layout->pack},
+                   {OCE_LAYOUT_PACK_TRANSPOSED, "conv2d_pack_transposed", &layout->pack_transposed},
+                   {OCE_LAYOUT_SUM, "conv2d_sum", &layout->sum}};
+    *layout = (oce_conv2d_layout){NULL, NULL, NULL, NULL, NULL};
+    for (int i = 0; i < OCE_COUNT(kernels); i++)
+        if (wanted & kernels[i].flag)
+            OCE_TRY(oce_kernel_get(device, file, kernels[i].name, NULL, kernels[i].kernel));
+    return OCE_OK;
 }
 
 static int64_t padded_rows(const int64_t dim[4], const oce_halo *reach) {

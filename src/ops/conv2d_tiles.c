@@ -19,14 +19,6 @@ enum {
 /* Flops of a group: enough to hide what starting it costs, not so many that units run idle. */
 static const int64_t least_flops = 500000, most_flops = 8000000;
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static const char file[] = "conv2d_direct.cl";
 
 /* 16 floats wide means AVX-512 and its 32 registers; narrower vectors have 16. */
@@ -113,7 +105,8 @@ oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_til
     const int64_t *f = filter->dim, rows = f[0] * f[1] * f[2];
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
-        const int64_t rows_per_item = max64(PACK_FLOATS / (part->vectors * tiles->vector), 1);
+        const int64_t rows_per_item =
+            oce_max_int64(PACK_FLOATS / (part->vectors * tiles->vector), 1);
         const oce_arg args[] = {oce_arg_tensor_at(filter, part->first),
                                 oce_arg_part(workspace, at + (size_t)(rows * part->first)),
                                 oce_arg_int(rows),
@@ -171,13 +164,14 @@ oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_
 static int64_t group_pixels(const oce_conv2d_product *p, const oce_conv2d_part *part, int vector) {
     const int64_t pixels = p->images * p->output[0] * p->output[1];
     const int64_t flops = 2 * p->size[0] * p->size[1] * p->channels * part->vectors * vector;
-    const int64_t most = max64(most_flops / flops, 48); /* so that a panel's load pays */
+    const int64_t most = oce_max_int64(most_flops / flops, 48); /* so that a panel's load pays */
     int64_t group = pixels * part->blocks / GROUPS;
-    group = max64(min64(group, most), least_flops / flops);
+    group = oce_max_int64(oce_min_int64(group, most), least_flops / flops);
     /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
     if (vector == 4)
-        group = min64(group, MOST_ROUNDS / (p->size[0] * p->size[1] * p->channels) * part->rows);
-    return oce_ceil_div(max64(group, 1), part->rows) * part->rows;
+        group = oce_min_int64(group,
+                              MOST_ROUNDS / (p->size[0] * p->size[1] * p->channels) * part->rows);
+    return oce_ceil_div(oce_max_int64(group, 1), part->rows) * part->rows;
 }
 
 /* Whether windows hang over the edge so much, along an axis, that leaving out those taps pays. */
@@ -189,7 +183,7 @@ static bool clips(const oce_conv2d_product *p, int axis) {
         const int64_t at = p->start[axis] + tap * p->dilation[axis], step = p->step[axis];
         const int64_t first = at < 0 ? oce_ceil_div(-at, step) : 0;
         const int64_t end = at < p->input[axis] ? oce_ceil_div(p->input[axis] - at, step) : 0;
-        inside += max64(min64(end, p->output[axis]) - first, 0);
+        inside += oce_max_int64(oce_min_int64(end, p->output[axis]) - first, 0);
     }
     return (all - inside) * CLIPPED_SHARE > all;
 }
@@ -202,7 +196,8 @@ oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2
         const oce_conv2d_part *part = &tiles->parts[i];
         const int64_t width = part->vectors * tiles->vector;
         const int64_t group = group_pixels(p, part, tiles->vector);
-        const int64_t pass_rows = max64(PANEL_FLOATS / (p->size[1] * p->channels * width), 1);
+        const int64_t pass_rows =
+            oce_max_int64(PANEL_FLOATS / (p->size[1] * p->channels * width), 1);
         const int64_t panel = p->is_packed ? rows * part->first : part->first;
         const oce_arg args[] = {oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
                                 oce_arg_long(p->x.image),
@@ -250,15 +245,17 @@ int64_t oce_conv2d_splits(const oce_conv2d_shape *shape) {
     const int64_t *f = shape->f_dim, *y = shape->y_dim;
     const int64_t groups = oce_ceil_div(f[3], 64) * oce_ceil_div(f[0] * f[1] * f[2], 48);
     const int64_t rows = y[0] * y[1], worthwhile = rows * y[2] / SPLIT_PIXELS;
-    const int64_t splits = min64(oce_ceil_div(GROUPS, max64(groups, 1)), min64(worthwhile, rows));
-    return max64(splits, 1);
+    const int64_t splits = oce_min_int64(oce_ceil_div(GROUPS, oce_max_int64(groups, 1)),
+                                         oce_min_int64(worthwhile, rows));
+    return oce_max_int64(splits, 1);
 }
 
 /* Positions of a group: enough that loading dY's block pays, in whole tiles. */
 static int64_t group_positions(const oce_conv2d_filter_product *p, const oce_conv2d_part *part) {
     const int64_t positions = p->size[0] * p->size[1] * p->channels;
     const int64_t wanted = positions * part->blocks * p->splits / GROUPS;
-    return oce_ceil_div(max64(min64(wanted, 8 * part->rows), 2 * part->rows), part->rows) *
+    return oce_ceil_div(oce_max_int64(oce_min_int64(wanted, 8 * part->rows), 2 * part->rows),
+                        part->rows) *
            part->rows;
 }
 
@@ -268,7 +265,7 @@ oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
     const int64_t positions = p->size[0] * p->size[1] * p->channels;
     const int64_t pieces = oce_ceil_div(p->output[1], BLOCK_PIXELS);
     const int64_t block_columns = oce_ceil_div(p->output[1], pieces);
-    const int64_t block_rows = max64(BLOCK_PIXELS / p->output[1], 1);
+    const int64_t block_rows = oce_max_int64(BLOCK_PIXELS / p->output[1], 1);
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
         const int64_t group = group_positions(p, part);
@@ -299,7 +296,7 @@ oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
             part->kernel, oce_range_groups(part->blocks, oce_ceil_div(positions, group), p->splits),
             args, OCE_COUNT(args)));
     }
-    const int64_t rows_per_item = max64(SUM_FLOATS / (tiles->padded * p->splits), 1);
+    const int64_t rows_per_item = oce_max_int64(SUM_FLOATS / (tiles->padded * p->splits), 1);
     const oce_arg args[] = {oce_arg_part(p->partials, (uint64_t)p->partials_offset),
                             oce_arg_long(positions * tiles->padded),
                             oce_arg_int(tiles->padded),

@@ -48,14 +48,6 @@ typedef struct winograd_space {
     size_t scratch;
 } winograd_space;
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
     (void)pass;
@@ -97,7 +89,7 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 
 /* The largest divisor of `count` that is at most `most`. */
 static int64_t divisor_up_to(int64_t count, int64_t most) {
-    for (int64_t d = min64(count, most); d > 1; d--)
+    for (int64_t d = oce_min_int64(count, most); d > 1; d--)
         if (count % d == 0)
             return d;
     return 1;
@@ -186,7 +178,7 @@ static void set_chunks(const oce_limits *limits, winograd_state *state) {
                               units);
     state->groups = oce_ceil_div(state->w.tiles, state->chunk);
     if (local == 0)
-        state->groups = min64(state->groups, max64(units, 8));
+        state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
 }
 
 static oce_status get_kernels(oce_device *device, winograd_state *state) {
@@ -220,7 +212,8 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     winograd_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
-    OCE_TRY(oce_conv2d_layout_get(device, &state->layout));
+    if (pass == OCE_PASS_INPUT_GRAD)
+        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PACK_TRANSPOSED, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
         return OCE_OK; /* dF is empty */
     state->w = oce_winograd_pass_of(shape, pass);

@@ -39,14 +39,6 @@ typedef struct few_space {
     size_t filter, scratch;
 } few_space;
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
     (void)limits;
@@ -69,7 +61,7 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
     const int64_t *f = shape->f_dim, *y = shape->y_dim;
     const int64_t image = f[0] * f[1] * y[1] * y[2]; /* multiplications of a pair of channels */
     return limits->vector_width >= 8 && pass == OCE_PASS_FORWARD && image >= LEAST_OF_IMAGE &&
-           (shape->keeps_filter || image >= oce_ceil_div(LEAST_OF_BATCH, max64(y[0], 1)));
+           (shape->keeps_filter || image >= oce_ceil_div(LEAST_OF_BATCH, oce_max_int64(y[0], 1)));
 }
 
 /* ---- Planning ------------------------------------------------------------------------------ */
@@ -105,7 +97,8 @@ static bool is_too_long(const few_state *state, const int64_t part[2]) {
 /* The parts of an image with which the units are done soonest. */
 static void set_parts(const oce_limits *limits, int64_t images, few_state *state) {
     const int64_t floats = state->local_floats > 0 ? state->local_floats : MOST_SCRATCH;
-    const int64_t most[2] = {min64(state->grid[0], MOST_ROWS), min64(state->grid[1], MOST_COLUMNS)};
+    const int64_t most[2] = {oce_min_int64(state->grid[0], MOST_ROWS),
+                             oce_min_int64(state->grid[1], MOST_COLUMNS)};
     int64_t least = INT64_MAX;
     for (int64_t part[2] = {1, 1}; part[0] <= most[0]; part[0]++)
         for (part[1] = 1; part[1] <= most[1]; part[1]++) {
@@ -121,9 +114,10 @@ static void set_parts(const oce_limits *limits, int64_t images, few_state *state
             state->part[1] = part[1];
             state->parts = parts;
         }
-    state->groups = state->local_floats > 0
-                        ? state->parts
-                        : min64(state->parts, max64(limits->compute_units, LEAST_GROUPS));
+    state->groups =
+        state->local_floats > 0
+            ? state->parts
+            : oce_min_int64(state->parts, oce_max_int64(limits->compute_units, LEAST_GROUPS));
 }
 
 /* Local memory that a group may take, in floats; the same for all plans of a device, as it is
