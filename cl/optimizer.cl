@@ -94,3 +94,21 @@ KERNEL void rmsprop(IN(gradients), OUT(parameters), OUT(mean_square), OUT(moment
     __global float *var = AT(parameters), *ms = AT(mean_square), *mom = AT(moments);
     UPDATE_PART(RMSPROP, count);
 }
+
+#define RMSPROP_IN_PLACE(type, LOAD, STORE)                                                        \
+    {                                                                                              \
+        const type gradient = LOAD(mom + i), square = gradient * gradient;                         \
+        const type ms0 = LOAD(ms + i), change = (square - ms0) * decay_rate, ms1 = ms0 + change;   \
+        const type update = (rate * gradient) / sqrt(ms1 + epsilon);                               \
+        STORE(ms1, ms + i);                                                                        \
+        STORE(update, mom + i);                                                                    \
+        STORE(LOAD(var + i) - update, var + i);                                                    \
+    }
+
+/* With momentum 0 nothing of the old moments is used: their memory brings the gradients. Reads 12
+ * bytes and writes 12 for 9 operations a parameter: 0.4 flop/byte. */
+KERNEL void rmsprop_in_place(OUT(parameters), OUT(mean_square), INOUT(moments), const ulong count,
+                             const float rate, const float decay_rate, const float epsilon) {
+    __global float *var = AT(parameters), *ms = AT(mean_square), *mom = AT(moments);
+    UPDATE_PART(RMSPROP_IN_PLACE, count);
+}

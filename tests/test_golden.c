@@ -77,6 +77,7 @@ static golden golden_open_with(const char *file, oce_conv2d_family conv2d, bool 
     options.conv2d_family = conv2d;
     options.no_winograd = no_winograd;
     options.gemm_family = gemm;
+    options.keep_gradients = true;
     if (g.recipe.network == oce_network_cifar10())
         options.input_scale = (float)json_number_value(json_object_get(g.json, "input_factor"));
     g.device = test_open_device();

@@ -163,11 +163,14 @@ static void build_single_operations(configs *all) {
     oce_device *device = test_open_device();
     oce_tensor x = test_tensor(device, 1, 1, 1, 16, NULL, NULL);
     oce_tensor y = test_tensor(device, 1, 1, 1, 16, NULL, NULL);
-    const oce_tensor slots[2] = {x, x};
+    oce_tensor slots[2] = {test_tensor(device, 1, 1, 1, 16, NULL, NULL),
+                           test_tensor(device, 1, 1, 1, 16, NULL, NULL)};
     for (int kind = OCE_OPTIMIZER_SGD; kind <= OCE_OPTIMIZER_RMSPROP; kind++) {
         const oce_optimizer_desc desc = oce_optimizer_defaults((oce_optimizer_kind)kind, 1e-3F);
         oce_optimizer_state state = oce_optimizer_start(&desc);
         TEST_OK(oce_optimizer_step(device, &desc, 1e-3F, &state, &x, &y, slots));
+        if (oce_optimizer_takes_slot(&desc, 1))
+            TEST_OK(oce_optimizer_step(device, &desc, 1e-3F, &state, &slots[1], &y, slots));
     }
     oce_buffer *counts = NULL;
     TEST_OK(oce_buffer_create(device, 4, &counts));
@@ -192,6 +195,8 @@ static void build_single_operations(configs *all) {
     }
     look_up(device, all);
     oce_buffer_destroy(counts);
+    oce_tensor_release(&slots[1]);
+    oce_tensor_release(&slots[0]);
     oce_tensor_release(&y);
     oce_tensor_release(&x);
     oce_device_close(device);

@@ -326,6 +326,36 @@ Test(model, micro_batches_add_up_to_the_whole_batch) {
     oce_device_close(device);
 }
 
+/* RMSProp without momentum needs no memory for gradients, and gives the same bits. */
+Test(model, gradients_take_the_memory_of_unread_moments) {
+    oce_device *device = test_open_device();
+    for (int64_t parts = 1; parts <= 2; parts++) {
+        oce_model_options options = tiny_options(4, parts);
+        options.optimizer = oce_optimizer_defaults(OCE_OPTIMIZER_RMSPROP, 1e-3F);
+        oce_model *lean = tiny_model(device, &options);
+        options.keep_gradients = true;
+        oce_model *kept = tiny_model(device, &options);
+        train(lean, 3);
+        train(kept, 3);
+        for (int part = OCE_VARIABLE_VALUE; part <= OCE_VARIABLE_SLOT_1; part++)
+            if (part != OCE_VARIABLE_GRADIENT)
+                expect_same_variables(lean, kept, (oce_variable_part)part, (compare_limit){0});
+        free(get(kept, 0, OCE_VARIABLE_GRADIENT));
+        oce_variable variable;
+        oce_model_variable(lean, 0, &variable);
+        float *values = test_zeros((size_t)variable.count);
+        cr_expect_eq(oce_model_get(lean, 0, OCE_VARIABLE_GRADIENT, values, variable.count),
+                     OCE_ERROR_INVALID_ARGUMENT);
+        cr_expect(strstr(oce_last_error(), "keep_gradients") != NULL, "%s", oce_last_error());
+        free(values);
+        cr_expect_eq(oce_model_buffer_count(lean), oce_model_buffer_count(kept) - 1);
+        cr_expect_lt(oce_model_bytes(lean), oce_model_bytes(kept));
+        oce_model_destroy(kept);
+        oce_model_destroy(lean);
+    }
+    oce_device_close(device);
+}
+
 Test(model, continues_from_its_state) {
     oce_device *device = test_open_device();
     oce_model_options options = tiny_options(4, 1);

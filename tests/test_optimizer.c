@@ -169,6 +169,36 @@ Test(optimizer, agrees_with_the_reference_over_50_steps) {
     oce_device_close(device);
 }
 
+/* RMSProp's moments, without momentum, may bring the gradients; nobody else's slots may. */
+Test(optimizer, takes_gradients_in_the_memory_of_unread_moments) {
+    static const size_t counts[] = {1, 19, 4099};
+    oce_device *device = test_open_device();
+    for (int c = 0; c < 3; c++) {
+        const oce_optimizer_desc desc = oce_optimizer_defaults(OCE_OPTIMIZER_RMSPROP, 1e-3F);
+        training t = training_open(device, &desc, counts[c]);
+        oce_tensor_release(&t.gradients);
+        t.gradients = t.slots[1];
+        for (uint64_t s = 0; s < 5; s++) {
+            float *g = gradients_of(counts[c], 100 + s);
+            step(&t, 1e-3F, g);
+            free(g);
+        }
+        compare(&t, 5);
+        t.gradients = (oce_tensor){0};
+        training_close(&t);
+    }
+    for (int k = 0; k < KINDS; k++)
+        for (int slot = 0; slot < 2; slot++) {
+            oce_optimizer_desc desc = oce_optimizer_defaults(kinds[k], 1e-3F);
+            desc.momentum = 0;
+            cr_expect_eq(oce_optimizer_takes_slot(&desc, slot),
+                         kinds[k] == OCE_OPTIMIZER_RMSPROP && slot == 1);
+            desc.momentum = 0.5F;
+            cr_expect_not(oce_optimizer_takes_slot(&desc, slot));
+        }
+    oce_device_close(device);
+}
+
 Test(optimizer, one_step_agrees_with_the_reference) {
     const size_t count = 12289;
     oce_device *device = test_open_device();

@@ -37,6 +37,9 @@ typedef struct oce_model_options {
     oce_conv2d_family conv2d_family; /**< AUTO, or one for all layers that it can serve; the
                                           others are left to AUTO. So: */
     oce_gemm_family gemm_family;
+    bool keep_gradients; /**< OCE_VARIABLE_GRADIENT can be had also where the optimizer's update
+                              would take their memory (oce_optimizer_takes_slot); costs a block of
+                              all parameters there */
     bool no_winograd; /**< convolutions whose family is left to AUTO compute the plain sums, which
                            takes longer but rounds less (oce_conv2d_desc) */
 } oce_model_options;
@@ -113,7 +116,7 @@ typedef struct oce_variable {
 /** What of a variable is meant. */
 typedef enum oce_variable_part {
     OCE_VARIABLE_VALUE = 0,
-    OCE_VARIABLE_GRADIENT, /**< of the last training step's mean loss */
+    OCE_VARIABLE_GRADIENT, /**< of the last training step's mean loss; see keep_gradients */
     OCE_VARIABLE_SLOT_0,   /**< optimizer: Adam m, RMSProp ms, momentum's accumulator */
     OCE_VARIABLE_SLOT_1    /**< optimizer: Adam v, RMSProp momentum */
 } oce_variable_part;

@@ -19,6 +19,8 @@
 
 #include <ocelli/tensor.h>
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -50,6 +52,9 @@ OCE_API oce_optimizer_desc oce_optimizer_defaults(oce_optimizer_kind kind, float
 
 /** Slots a parameter has: 0 (SGD), 1 (momentum) or 2 (Adam: m, v; RMSProp: ms, momentum). */
 OCE_API int oce_optimizer_slots(oce_optimizer_kind kind);
+/** Whether oce_optimizer_step() may be given the gradients in the memory of this slot, whose values
+ * an update of this description does not read: RMSProp's momentum, if momentum is 0. */
+OCE_API bool oce_optimizer_takes_slot(const oce_optimizer_desc *desc, int slot);
 /** The value slot `slot` starts with. */
 OCE_API float oce_optimizer_slot_start(oce_optimizer_kind kind, int slot);
 
@@ -64,10 +69,11 @@ OCE_API oce_optimizer_state oce_optimizer_start(const oce_optimizer_desc *desc);
 /**
  * One update of `parameters` from `gradients`, then advances *state if it could be enqueued. All
  * tensors dense and of equal count; slots: oce_optimizer_slots() tensors in the order above (none:
- * NULL). learning_rate replaces the description's (schedules). Each operation is rounded to float32
- * in the order written above, never contracted to a fused multiply-add; division and square root
- * are as exact as the device's. Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT,
- * OCE_ERROR_BUILD, OCE_ERROR_OPENCL; nothing is enqueued or advanced if a check fails.
+ * NULL). `gradients` shares no memory with another, or is a slot of oce_optimizer_takes_slot().
+ * learning_rate replaces the description's (schedules). Each operation is rounded to float32 in the
+ * order written above, never contracted to a fused multiply-add; division and square root are as
+ * exact as the device's. Errors: OCE_ERROR_SHAPE, OCE_ERROR_INVALID_ARGUMENT, OCE_ERROR_BUILD,
+ * OCE_ERROR_OPENCL; nothing is enqueued or advanced if a check fails.
  */
 OCE_API oce_status oce_optimizer_step(oce_device *device, const oce_optimizer_desc *desc,
                                       float learning_rate, oce_optimizer_state *state,

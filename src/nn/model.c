@@ -33,14 +33,18 @@ static oce_status plan_parameters(oce_model *model) {
     OCE_TRY(oce_memory_add(memory, "", "parameters", block, &model->parameters_buffer));
     if (!options->training)
         return OCE_OK;
-    OCE_TRY(oce_memory_add(memory, "", "parameter gradients", block, &model->gradients_buffer));
     if (options->micro_batches > 1)
         OCE_TRY(oce_memory_add(memory, "", "micro-batch gradients", block,
                                &model->part_gradients_buffer));
     static const char *const names[] = {"optimizer slot 0", "optimizer slot 1"};
     for (int i = 0; i < OCE_COUNT(names) && i < oce_optimizer_slots(options->optimizer.kind); i++)
         OCE_TRY(oce_memory_add(memory, "", names[i], block, &model->slot_buffer[i]));
-    return OCE_OK;
+    for (int i = 0; i < OCE_COUNT(names) && !options->keep_gradients; i++)
+        if (oce_optimizer_takes_slot(&options->optimizer, i))
+            model->gradients_buffer = model->slot_buffer[i];
+    if (model->gradients_buffer >= 0)
+        return OCE_OK;
+    return oce_memory_add(memory, "", "parameter gradients", block, &model->gradients_buffer);
 }
 
 static oce_status plan_feeding(oce_model *model) {

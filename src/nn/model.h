@@ -25,7 +25,8 @@ struct oce_model {
     oce_memory memory;
     oce_graph graph;
     bool is_allocated;
-    int parameters_buffer, gradients_buffer, part_gradients_buffer, slot_buffer[2];
+    int parameters_buffer, part_gradients_buffer, slot_buffer[2];
+    int gradients_buffer;             /* may be a slot's (oce_optimizer_takes_slot) */
     int images_buffer, labels_buffer; /* OCE_STAGES micro-batches of bytes */
     int sums_buffer;                  /* oce_xent_sums: steps, then one evaluation pass */
     int predictions_buffer;           /* int32 [micro-batch] */

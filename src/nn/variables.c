@@ -16,6 +16,10 @@ void oce_model_variable(const oce_model *model, int index, oce_variable *variabl
     *variable = model->graph.slots[index].variable;
 }
 
+static bool is_slot(const oce_model *model, int buffer) {
+    return buffer == model->slot_buffer[0] || buffer == model->slot_buffer[1];
+}
+
 static oce_status variable_part(const oce_model *model, int index, oce_variable_part part,
                                 int64_t count, oce_tensor *tensor) {
     OCE_TRY(oce_model_require_allocated(model));
@@ -27,6 +31,12 @@ static oce_status variable_part(const oce_model *model, int index, oce_variable_
         buffer = model->parameters_buffer;
         break;
     case OCE_VARIABLE_GRADIENT:
+        OCE_REQUIRE(!model->options.training || !is_slot(model, model->gradients_buffer),
+                    OCE_ERROR_INVALID_ARGUMENT,
+                    "the update by %s takes the memory of the gradients, %zu bytes: "
+                    "oce_model_options.keep_gradients was not set",
+                    oce_optimizer_name(model->options.optimizer.kind),
+                    model->graph.block * sizeof(float));
         buffer = model->gradients_buffer;
         break;
     case OCE_VARIABLE_SLOT_0:

@@ -68,9 +68,20 @@ static float next_power(float power, float beta) {
     return fabsf(next) < FLT_MIN ? 0.0F : next;
 }
 
+bool oce_optimizer_takes_slot(const oce_optimizer_desc *desc, int slot) {
+    return desc->kind == OCE_OPTIMIZER_RMSPROP && slot == 1 && desc->momentum == 0;
+}
+
+/* Whether the gradients came in the memory of RMSProp's moments. */
+static bool is_in_place(const oce_optimizer_desc *desc, const oce_tensor *gradients,
+                        const oce_tensor *slots) {
+    return oce_optimizer_takes_slot(desc, 1) && gradients->buffer == slots[1].buffer &&
+           gradients->offset == slots[1].offset;
+}
+
 /* The scalars that the kernel takes after the count; returns how many. */
 static int scalars(const oce_optimizer_desc *d, float rate, const oce_optimizer_state *state,
-                   oce_arg *args) {
+                   bool in_place, oce_arg *args) {
     int count = 0;
     switch (d->kind) {
     case OCE_OPTIMIZER_SGD:
@@ -91,7 +102,8 @@ static int scalars(const oce_optimizer_desc *d, float rate, const oce_optimizer_
     case OCE_OPTIMIZER_RMSPROP:
         args[count++] = oce_arg_float(rate);
         args[count++] = oce_arg_float(1.0F - d->decay);
-        args[count++] = oce_arg_float(d->momentum);
+        if (!in_place)
+            args[count++] = oce_arg_float(d->momentum);
         args[count++] = oce_arg_float(d->epsilon);
         break;
     }
@@ -132,17 +144,20 @@ oce_status oce_optimizer_step(oce_device *device, const oce_optimizer_desc *desc
     oce_define(&defines, "CHUNK", chunk);
     if (!is_cpu && is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
+    const bool in_place = is_in_place(desc, gradients, slots);
+    const char *name = in_place ? "rmsprop_in_place" : kinds[desc->kind].kernel;
     oce_kernel *kernel = NULL;
-    OCE_TRY(oce_kernel_get(device, "optimizer.cl", kinds[desc->kind].kernel, &defines, &kernel));
+    OCE_TRY(oce_kernel_get(device, "optimizer.cl", name, &defines, &kernel));
     oce_arg args[MAX_ARGS];
     int count = 0;
-    args[count++] = oce_arg_tensor(gradients);
+    if (!in_place)
+        args[count++] = oce_arg_tensor(gradients);
     args[count++] = oce_arg_tensor(parameters);
     for (int i = 0; i < kinds[desc->kind].slots; i++)
         args[count++] = oce_arg_tensor(&slots[i]);
     const int64_t elements = (int64_t)oce_tensor_count(parameters);
     args[count++] = oce_arg_long(elements);
-    count += scalars(desc, learning_rate, state, args + count);
+    count += scalars(desc, learning_rate, state, in_place, args + count);
     OCE_TRY(oce_launch(kernel, oce_range_items(oce_ceil_div(elements, chunk)), args, count));
     if (desc->kind == OCE_OPTIMIZER_ADAM) {
         state->beta1_power = next_power(state->beta1_power, desc->beta1);
