@@ -88,8 +88,9 @@ def start(run):
                 if turn > 0:  # the first fills caches, of kernels and of files
                     seconds[name].append(worker.time_since_start())
                 worker.request(do="time", runs=10)
-                peaks[name] = max(worker.peak_memory(), peaks.get(name, 0))
-                if turn == 0 and name == "ocelli":
+                if turn > 0:
+                    peaks[name] = max(worker.peak_memory(), peaks.get(name, 0))
+                elif name == "ocelli":
                     worker.request(do="store")  # as the command does at its end
                 worker.close()
         result = {name: statistics.median(values) for name, values in seconds.items()}
@@ -101,7 +102,7 @@ def start(run):
         [
             "## From the start of the process to the end of its first training step, warm caches\n",
             report.table(titles("network", goals), times),
-            "## Peak memory of a training process (VmHWM)\n",
+            "## Peak memory of a training process (VmHWM), warm caches\n",
             report.table(titles("network", goals), memory),
         ]
     )
