@@ -66,21 +66,118 @@ static inline taps taps_inside(const int low, const int high, const int tap_step
     return inside;
 }
 
+/* A convolution of stride 1 or more over x, which has the border of zeros that windows reach. */
+typedef struct product {
+    __global const float *x; /* where the first window starts */
+    long x_image, x_down, x_right; /* how far the window moves from one output pixel to the next */
+    long x_tap_down, x_tap;        /* from one tap to the next */
+    __global const float *panel;   /* of the filter: rows filter_row apart */
+    int filter_row;
+    __global const float *bias; /* NULL: none */
+    __global float *y;
+    long y_image, y_down, y_right;
+    int output_rows, output_columns;
+    int window_rows, window_columns, channels; /* a tap has `channels` contiguous numbers */
+    int side_by_side;                          /* the taps of a row lie side by side */
+    int pass_rows, last_lanes, relu, clips;
+    /* Of windows in the image of `rows` x `columns`: the first starts at (top, left). */
+    int rows, top, step_down, tap_down_rows;
+    int columns, left, step_right, tap_columns;
+} product;
+
 /*
- * y = act(sum + bias) for a block of TILE_WIDTH output channels (dimension 0) and a run of
- * group_pixels of the `pixels` output pixels of all images (dimension 1).
+ * y = act(sum + bias) for a block of TILE_WIDTH output channels and pixels first to last - 1 of
+ * those of all images.
  *
- * x_down and x_right: how far the window moves in x from one output pixel to the next; x_tap_down
- * and x_tap: from one tap of the window to the next. A window has window_rows rows of
- * window_columns taps of `channels` contiguous numbers; those of a row lie side by side if
- * side_by_side. The filter's rows follow in that order, filter_row elements apart, and blocks
- * filter_block apart. Window rows are taken pass_rows at a time, so that their part of the filter
- * stays in the cache while it meets all pixels of the group; the sums wait in y in between.
+ * The filter's rows follow in the order of the taps. Window rows are taken pass_rows at a time, so
+ * that their part of the filter stays in the cache while it meets all pixels; the sums wait in y in
+ * between.
  *
  * If `clips`, taps that are outside the image for all pixels of a tile are left out: the window
  * starts at row top + i * step_down of `rows` for output row i, its taps are tap_down_rows apart,
  * and the same for columns. What is left out would be products with zeros.
  */
+static inline void convolve(const product p, const long first, const long last) {
+    const int first_j = (int)(first % p.output_columns);
+    const int first_i = (int)(first / p.output_columns % p.output_rows);
+    const long image = first / p.output_columns / p.output_rows;
+    /* From the last pixel of a row to the first of the next, from the last row to the next image */
+    const long x_next_row = p.x_down - p.x_right * p.output_columns;
+    const long y_next_row = p.y_down - p.y_right * p.output_columns;
+    const long x_next_image = p.x_image - p.x_down * p.output_rows;
+    const long y_next_image = p.y_image - p.y_down * p.output_rows;
+    const int last_lanes = p.last_lanes;
+    for (int row = 0; row < p.window_rows; row += p.pass_rows) {
+        const int end = min(row + p.pass_rows, p.window_rows);
+        int i = first_i, j = first_j;
+        long x_pixel = image * p.x_image + i * p.x_down + j * p.x_right;
+        long y_pixel = image * p.y_image + i * p.y_down + j * p.y_right;
+        for (long pixel = first; pixel < last; pixel += TILE_ROWS) {
+            long from[TILE_ROWS], to[TILE_ROWS];
+            const int start_i = i, start_j = j;
+            UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                from[m] = x_pixel;
+                to[m] = y_pixel;
+                if (pixel + m + 1 >= last)
+                    continue; /* surplus rows of the last tile repeat its last pixel */
+                x_pixel += p.x_right;
+                y_pixel += p.y_right;
+                if (++j == p.output_columns) {
+                    j = 0;
+                    x_pixel += x_next_row;
+                    y_pixel += y_next_row;
+                    if (++i == p.output_rows) {
+                        i = 0;
+                        x_pixel += x_next_image;
+                        y_pixel += y_next_image;
+                    }
+                }
+            }
+            floatv sums[TILE_ROWS][TILE_VECTORS];
+            if (row > 0) {
+                UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
+                        load_lanes(p.y + to[m] + v * VW, LANES(v));
+            } else {
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+                    const floatv start = p.bias ? vloadv(v, p.bias) : (floatv)(0);
+                    UNROLL for (int m = 0; m < TILE_ROWS; m++) sums[m][v] = start;
+                }
+            }
+            taps down = {0, p.window_rows}, right = {0, p.window_columns};
+            if (p.clips) {
+                const long last_pixel = min(pixel + TILE_ROWS, last) - 1 - pixel + start_j;
+                const bool is_row = last_pixel < p.output_columns;
+                const int rows_on = is_row ? 0 : (int)(last_pixel / p.output_columns);
+                const bool is_image = start_i + rows_on < p.output_rows;
+                const int low_i = is_image ? start_i : 0;
+                const int high_i = is_image ? start_i + rows_on : p.output_rows - 1;
+                const int low_j = is_row ? start_j : 0;
+                const int high_j = is_row ? (int)last_pixel : p.output_columns - 1;
+                down = taps_inside(p.top + low_i * p.step_down, p.top + high_i * p.step_down,
+                                   p.tap_down_rows, p.rows, p.window_rows);
+                right = taps_inside(p.left + low_j * p.step_right, p.left + high_j * p.step_right,
+                                    p.tap_columns, p.columns, p.window_columns);
+            }
+            const int run = p.side_by_side ? right.end - right.begin : 1; /* taps */
+            for (int r = max(row, down.begin); r < min(end, down.end); r++)
+                for (int s = right.begin; s < right.end; s += run)
+                    multiply(sums, p.x + r * p.x_tap_down + s * p.x_tap, from, 1,
+                             p.panel + (long)(r * p.window_columns + s) * p.channels * p.filter_row,
+                             p.filter_row, run * p.channels);
+            UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
+                const floatv sum = sums[m][v];
+                const bool is_relu = p.relu && end == p.window_rows;
+                store_lanes(is_relu ? select(sum, (floatv)(0), sum <= 0) : sum,
+                            p.y + to[m] + v * VW, LANES(v));
+            }
+        }
+    }
+}
+
+/* The forward pass, or an input gradient of stride 1: a block of channels (dimension 0), blocks of
+ * the filter being filter_block apart, and group_pixels of the `pixels` (dimension 1). */
 KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const long x_right,
                            const long x_tap_down, const long x_tap, IN(filter),
                            const long filter_block, const int filter_row, IN(bias), OUT(y),
@@ -94,84 +191,84 @@ KERNEL void direct_forward(IN(x), const long x_image, const long x_down, const l
                            const int step_right, const int tap_columns) {
     const int block = get_global_id(0) * TILE_WIDTH;
     const long first = get_global_id(1) * (long)group_pixels;
-    const long last = min(first + group_pixels, pixels);
-    const int first_j = (int)(first % output_columns);
-    const int first_i = (int)(first / output_columns % output_rows);
-    const long image = first / output_columns / output_rows;
-    /* From the last pixel of a row to the first of the next, from the last row to the next image */
-    const long x_next_row = x_down - x_right * output_columns;
-    const long y_next_row = y_down - y_right * output_columns;
-    const long x_next_image = x_image - x_down * output_rows;
-    const long y_next_image = y_image - y_down * output_rows;
-    __global const float *panel = AT(filter) + get_global_id(0) * filter_block;
-    __global float *out = AT(y) + block;
-    for (int row = 0; row < window_rows; row += pass_rows) {
-        const int end = min(row + pass_rows, window_rows);
-        int i = first_i, j = first_j;
-        long x_pixel = image * x_image + i * x_down + j * x_right;
-        long y_pixel = image * y_image + i * y_down + j * y_right;
-        for (long pixel = first; pixel < last; pixel += TILE_ROWS) {
-            long from[TILE_ROWS], to[TILE_ROWS];
-            const int start_i = i, start_j = j;
-            UNROLL for (int m = 0; m < TILE_ROWS; m++) {
-                from[m] = x_pixel;
-                to[m] = y_pixel;
-                if (pixel + m + 1 >= last)
-                    continue; /* surplus rows of the last tile repeat its last pixel */
-                x_pixel += x_right;
-                y_pixel += y_right;
-                if (++j == output_columns) {
-                    j = 0;
-                    x_pixel += x_next_row;
-                    y_pixel += y_next_row;
-                    if (++i == output_rows) {
-                        i = 0;
-                        x_pixel += x_next_image;
-                        y_pixel += y_next_image;
-                    }
-                }
-            }
-            floatv sums[TILE_ROWS][TILE_VECTORS];
-            if (row > 0) {
-                UNROLL for (int m = 0; m < TILE_ROWS; m++)
-                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
-                        load_lanes(out + to[m] + v * VW, LANES(v));
-            } else {
-                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
-                    const floatv start =
-                        bias_base ? vloadv(0, AT(bias) + block + v * VW) : (floatv)(0);
-                    UNROLL for (int m = 0; m < TILE_ROWS; m++) sums[m][v] = start;
-                }
-            }
-            taps down = {0, window_rows}, right = {0, window_columns};
-            if (clips) {
-                const long last_pixel = min(pixel + TILE_ROWS, last) - 1 - pixel + start_j;
-                const bool is_row = last_pixel < output_columns;
-                const int rows_on = is_row ? 0 : (int)(last_pixel / output_columns);
-                const bool is_image = start_i + rows_on < output_rows;
-                const int low_i = is_image ? start_i : 0;
-                const int high_i = is_image ? start_i + rows_on : output_rows - 1;
-                const int low_j = is_row ? start_j : 0;
-                const int high_j = is_row ? (int)last_pixel : output_columns - 1;
-                down = taps_inside(top + low_i * step_down, top + high_i * step_down,
-                                   tap_down_rows, rows, window_rows);
-                right = taps_inside(left + low_j * step_right, left + high_j * step_right,
-                                    tap_columns, columns, window_columns);
-            }
-            const int run = side_by_side ? right.end - right.begin : 1; /* taps */
-            for (int r = max(row, down.begin); r < min(end, down.end); r++)
-                for (int s = right.begin; s < right.end; s += run)
-                    multiply(sums, AT(x) + r * x_tap_down + s * x_tap, from, 1,
-                             panel + (long)(r * window_columns + s) * channels * filter_row,
-                             filter_row, run * channels);
-            UNROLL for (int m = 0; m < TILE_ROWS; m++)
-                UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
-                const floatv sum = sums[m][v];
-                store_lanes(relu && end == window_rows ? select(sum, (floatv)(0), sum <= 0) : sum,
-                            out + to[m] + v * VW, LANES(v));
-            }
-        }
-    }
+    const product p = {AT(x),
+                       x_image, x_down, x_right, x_tap_down, x_tap,
+                       AT(filter) + get_global_id(0) * filter_block, filter_row,
+                       bias_base ? AT(bias) + block : 0,
+                       AT(y) + block,
+                       y_image, y_down, y_right, output_rows, output_columns,
+                       window_rows, window_columns, channels, side_by_side,
+                       pass_rows, last_lanes, relu, clips,
+                       rows, top, step_down, tap_down_rows,
+                       columns, left, step_right, tap_columns};
+    convolve(p, first, min(first + group_pixels, pixels));
+}
+
+/* ---- Strided input gradients ---------------------------------------------------------------- */
+
+/* For a stride of s the input positions h with the same (h + padding) mod s are reached by the same
+ * taps, and over those positions and taps the gradient is a convolution of stride 1 over dY: a
+ * phase. This is one along one axis; see also src/ops/conv2d_phases.c. */
+typedef struct phase {
+    int first, count; /* input positions first, first + stride, ... */
+    int taps, before; /* its taps, and those of the phases before it */
+    int start;        /* in dY, of the window of the first position; may be outside */
+} phase;
+
+static inline phase get_phase(const int index, const int stride, const int padding, const int size,
+                              const int tap_step, const int dilation, const int input) {
+    const int moved = index * (dilation * (stride / tap_step)) - padding;
+    const int rest = moved % stride, first = rest < 0 ? rest + stride : rest;
+    const int taps = (size - 1 - index) / tap_step + 1;
+    const phase p = {first, first < input ? (input - 1 - first) / stride + 1 : 0, taps,
+                     index * (size / tap_step) + min(index, size % tap_step),
+                     (first - moved) / stride - (taps - 1) * dilation};
+    return p;
+}
+
+/*
+ * dX of all phases: a block of channels (dimension 0), a run of group_pixels of the phase's pixels
+ * of all images (dimension 1), a phase (dimension 2; phase_columns of them in a row).
+ *
+ * dy is at the first pixel of an image of dy_rows x dy_columns, with the border of zeros that the
+ * windows reach. Along each axis the window has `window` taps, those of a phase tap_step apart,
+ * which is `dilation` in dY. Panels are those of conv2d_prepare_grad; this kernel's first block
+ * begins at input channel first_channel.
+ */
+KERNEL void direct_input_grad(
+    IN(dy), const long dy_image, const long dy_down, const long dy_right, IN(panels),
+    const int padded, const int first_channel, OUT(dx), const long dx_image, const long dx_down,
+    const long dx_right, const int images, const int group_pixels, const int phase_columns,
+    const int channels, const int pass_rows, const int last_lanes, const int clips,
+    const int dx_rows, const int dy_rows, const int stride_down, const int top,
+    const int window_rows, const int tap_step_down, const int dilation_down, const int dx_columns,
+    const int dy_columns, const int stride_right, const int left, const int window_columns,
+    const int tap_step_right, const int dilation_right) {
+    const int index = get_global_id(2);
+    const phase down = get_phase(index / phase_columns, stride_down, top, window_rows,
+                                 tap_step_down, dilation_down, dx_rows);
+    const phase right = get_phase(index % phase_columns, stride_right, left, window_columns,
+                                  tap_step_right, dilation_right, dx_columns);
+    const long pixels = (long)images * down.count * right.count;
+    const long first = get_global_id(1) * (long)group_pixels;
+    if (first >= pixels)
+        return;
+    const int block = get_global_id(0) * TILE_WIDTH, taps = down.taps * right.taps;
+    const int before = down.before * window_columns + down.taps * right.before;
+    const product p = {
+        AT(dy) + down.start * dy_down + right.start * dy_right,
+        dy_image, dy_down, dy_right, dilation_down * dy_down, dilation_right * dy_right,
+        AT(panels) + (long)before * channels * padded +
+            (long)taps * channels * (first_channel + block),
+        TILE_WIDTH,
+        0,
+        AT(dx) + first_channel + block + down.first * dx_down + right.first * dx_right,
+        dx_image, dx_down * stride_down, dx_right * stride_right, down.count, right.count,
+        down.taps, right.taps, channels, dilation_right == 1 || right.taps == 1,
+        pass_rows, last_lanes, 0, clips,
+        dy_rows, down.start, 1, dilation_down,
+        dy_columns, right.start, 1, dilation_right};
+    convolve(p, first, min(first + group_pixels, pixels));
 }
 
 /*

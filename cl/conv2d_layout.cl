@@ -3,7 +3,7 @@
  * filters in panels. And the sum of their partial sums.
  *
  * A panel holds the filter for one block of output channels: a row of TILE floats for every tap and
- * input channel, in the order in which the kernels use them, padded with zeros to whole vectors. So
+ * input channel, in the order in which the kernels use them, padded to whole vectors. So
  * a panel is read front to back, and its vectors are aligned.
  */
 
@@ -24,32 +24,56 @@ static inline void clear_floats(__global float *to, const int count) {
         to[i] = 0;
 }
 
-/* target = source with top, left and more zeros around each image, dense. An item makes
- * rows_per_item of the count = images * target_rows rows. */
+/* An image row of a copy with a border of zeros. */
+typedef struct padding {
+    long source_image, source_row, source_column; /* elements */
+    int rows, columns, channels;                  /* of the source */
+    int top, left, target_rows, target_columns;
+} padding;
+
+/* target = source with top, left and more zeros around each image, dense: rows first to last - 1. */
+static inline void pad_rows(__global const float *source, __global float *target, const padding p,
+                            const long first, const long last) {
+    for (long row = first; row < last; row++) {
+        __global float *to = target + row * p.target_columns * p.channels;
+        const int h = (int)(row % p.target_rows) - p.top;
+        if (h < 0 || h >= p.rows) {
+            clear_floats(to, p.target_columns * p.channels);
+            continue;
+        }
+        __global const float *from =
+            source + row / p.target_rows * p.source_image + h * p.source_row;
+        clear_floats(to, p.left * p.channels);
+        to += p.left * p.channels;
+        if (p.source_column == p.channels)
+            copy_floats(from, to, p.columns * p.channels);
+        else
+            for (int w = 0; w < p.columns; w++)
+                copy_floats(from + w * p.source_column, to + w * p.channels, p.channels);
+        clear_floats(to + p.columns * p.channels,
+                     (p.target_columns - p.left - p.columns) * p.channels);
+    }
+}
+
+/* An item makes rows_per_item of the count = images * target_rows rows. */
 KERNEL void conv2d_pad(IN(source), const long source_image, const long source_row,
                        const long source_column, OUT(target), const int rows, const int columns,
                        const int channels, const int top, const int left, const int target_rows,
                        const int target_columns, const long count, const int rows_per_item) {
     const long first = get_global_id(0) * (long)rows_per_item;
-    const long last = min(first + rows_per_item, count);
-    for (long row = first; row < last; row++) {
-        __global float *to = AT(target) + row * target_columns * channels;
-        const int h = (int)(row % target_rows) - top;
-        if (h < 0 || h >= rows) {
-            clear_floats(to, target_columns * channels);
-            continue;
-        }
-        __global const float *from =
-            AT(source) + row / target_rows * source_image + h * source_row;
-        clear_floats(to, left * channels);
-        to += left * channels;
-        if (source_column == channels)
-            copy_floats(from, to, columns * channels);
-        else
-            for (int w = 0; w < columns; w++)
-                copy_floats(from + w * source_column, to + w * channels, channels);
-        clear_floats(to + columns * channels, (target_columns - left - columns) * channels);
-    }
+    const padding p = {source_image, source_row, source_column, rows, columns, channels,
+                       top, left, target_rows, target_columns};
+    pad_rows(AT(source), AT(target), p, first, min(first + rows_per_item, count));
+}
+
+/* Sets a row of an image to zero, whose pixels are target_column apart. */
+static inline void clear_row(__global float *to, const long target_column, const int columns,
+                             const int channels) {
+    if (target_column == channels)
+        clear_floats(to, columns * channels);
+    else
+        for (int w = 0; w < columns; w++)
+            clear_floats(to + w * target_column, channels);
 }
 
 /* Sets the elements of a tensor to zero: an item one row of an image. */
@@ -57,14 +81,9 @@ KERNEL void conv2d_clear(OUT(target), const long target_image, const long target
                          const long target_column, const int rows, const int columns,
                          const int channels, const long count) {
     const long row = get_global_id(0);
-    if (row >= count)
-        return;
-    __global float *to = AT(target) + row / rows * target_image + row % rows * target_row;
-    if (target_column == channels)
-        clear_floats(to, columns * channels);
-    else
-        for (int w = 0; w < columns; w++)
-            clear_floats(to + w * target_column, channels);
+    if (row < count)
+        clear_row(AT(target) + row / rows * target_image + row % rows * target_row, target_column,
+                  columns, channels);
 }
 
 /*
@@ -84,43 +103,125 @@ KERNEL void conv2d_pack(IN(filter), OUT(panels), const int rows, const int filte
                   to + (long)q * width + v * VW);
 }
 
-/*
- * Panels of the filter of the input gradient: taps in reverse order, input and output channels
- * exchanged. Of the taps (r, s) only r = row_first, row_first + row_step, ... (row_count of them)
- * take part, and the same for columns: those of one phase of a strided convolution. Row
- * (t * column_count + u) * filters + k of panel b is filter[r][s][b * width ...][k] for the t-th
- * row from the end and the u-th column from the end. Of the filter's `channels` input channels the
- * panels have the first `count`. Items (tap and VW values of k, panel).
- */
-KERNEL void conv2d_pack_transposed(IN(filter), OUT(panels), const int window_columns,
-                                   const int channels, const int filters, const int row_first,
-                                   const int row_step, const int row_count, const int column_first,
-                                   const int column_step, const int column_count, const int count,
-                                   const int vectors) {
-    const int pieces = (filters + VW - 1) / VW, item = get_global_id(0);
-    const int tap = item / pieces, k = item % pieces * VW, width = vectors * VW;
-    if (tap >= row_count * column_count)
-        return;
-    const int r = row_first + (row_count - 1 - tap / column_count) * row_step;
-    const int s = column_first + (column_count - 1 - tap % column_count) * column_step;
-    const long panel_rows = (long)row_count * column_count * filters;
-    const int c = get_global_id(1) * width, some = min(VW, filters - k);
-    __global const float *from =
-        AT(filter) + ((long)(r * window_columns + s) * channels + c) * filters + k;
-    __global float *to =
-        AT(panels) + get_global_id(1) * panel_rows * width + ((long)tap * filters + k) * width;
-    for (int v = 0; v < vectors; v++) {
-        float block[VW * VW]; /* [input channel][output channel] */
-        for (int i = 0; i < VW; i++)
-            vstorev(c + v * VW + i < count ? load_lanes(from + (long)(v * VW + i) * filters, some)
-                                           : (floatv)(0),
-                    i, block);
-        for (int q = 0; q < some; q++) {
-            float column[VW];
-            UNROLL for (int i = 0; i < VW; i++) column[i] = block[i * VW + q];
-            STORE(vloadv(0, column), to + (long)q * width + v * VW);
+/* ---- Input gradient ------------------------------------------------------------------------ */
+
+/* Two vectors, lane by lane, of their low and of their high halves. SHUFFLES: log2(VW). */
+#if VW == 16
+#define LOW (uint16)(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH (uint16)(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define SHUFFLES 4
+#elif VW == 8
+#define LOW (uint8)(0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH (uint8)(4, 12, 5, 13, 6, 14, 7, 15)
+#define SHUFFLES 3
+#else
+#define LOW (uint4)(0, 4, 1, 5)
+#define HIGH (uint4)(2, 6, 3, 7)
+#define SHUFFLES 2
+#endif
+
+/* Transposes a square: a perfect shuffle of all rows rotates the bits of (row, lane) by one place,
+ * so log2(VW) of them exchange row and lane. */
+static inline void transpose_square(floatv rows[VW]) {
+    UNROLL for (int round = 0; round < SHUFFLES; round++) {
+        floatv mixed[VW];
+        UNROLL for (int i = 0; i < VW / 2; i++) {
+            mixed[2 * i] = shuffle2(rows[i], rows[i + VW / 2], LOW);
+            mixed[2 * i + 1] = shuffle2(rows[i], rows[i + VW / 2], HIGH);
         }
+        UNROLL for (int i = 0; i < VW; i++) rows[i] = mixed[i];
     }
+}
+
+/* to[q][i] = from[i][q] for q < columns, rows from_row and to_row apart; rows behind `last` repeat
+ * it. */
+static inline void copy_transposed(__global const float *from, const long from_row,
+                                   const int last, __global float *to, const int to_row,
+                                   const int columns) {
+    floatv rows[VW];
+    if (last >= VW - 1 && columns >= VW) {
+        UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + i * from_row);
+        transpose_square(rows);
+        UNROLL for (int i = 0; i < VW; i++) STORE(rows[i], to + i * to_row);
+        return;
+    }
+    UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + min(i, last) * from_row);
+    transpose_square(rows);
+    UNROLL for (int i = 0; i < VW; i++) if (i < columns) STORE(rows[i], to + i * to_row);
+}
+
+/* The rows, or columns, of a window of `size` whose taps belong to the phases before `phase`: phase
+ * p has p, p + step, ... */
+static inline int taps_before(const int phase, const int size, const int step) {
+    return phase * (size / step) + min(phase, size % step);
+}
+
+/*
+ * All that the input gradient needs before its products, in one launch of
+ * pad_items + clear_items + pack_items items.
+ *
+ * The first make target, a copy of dY with a border of zeros, as conv2d_pad does. The next clear a
+ * row each of dX: inputs that no output reads have a gradient of 0.
+ *
+ * The others pack the filter into panels: taps in reverse order, input and output channels
+ * exchanged. Taps (r, s) with the same (r mod step_down, s mod step_right) are a phase of the
+ * strided convolution and have panels of their own, phase after phase. The first wide_blocks panels
+ * are block_vectors wide, others last_vectors, all together `padded` floats. Row
+ * (t * phase columns + u) * filters + k of the panel from input channel c on is
+ * filter[r][s][c ...][k] for the phase's t-th row from the end and u-th column from the end. Of the
+ * window some_rows x some_columns taps from (first_row, first_column) on are packed. An item packs
+ * `chunk` values of k, a multiple of VW, for one tap and panel; there are `chunks`.
+ */
+KERNEL void conv2d_prepare_grad(
+    IN(dy), const long dy_image, const long dy_row, const long dy_column, OUT(target),
+    const int rows, const int columns, const int filters, const int top, const int left,
+    const int target_rows, const int target_columns, const long target_count,
+    const int rows_per_item, const int pad_items, OUT(dx), const long dx_image, const long dx_row,
+    const long dx_column, const int dx_rows, const int dx_columns, const int channels,
+    const int clear_items, IN(filter), OUT(panels), const int window_rows,
+    const int window_columns, const int first_row, const int some_rows, const int first_column,
+    const int some_columns, const int step_down, const int step_right, const int wide_blocks,
+    const int block_vectors, const int last_vectors, const int padded, const int chunk,
+    const int chunks, const int pack_items) {
+    int item = get_global_id(0);
+    if (item < pad_items) {
+        const long first = item * (long)rows_per_item;
+        const padding p = {dy_image, dy_row, dy_column, rows, columns, filters,
+                           top, left, target_rows, target_columns};
+        pad_rows(AT(dy), AT(target), p, first, min(first + rows_per_item, target_count));
+        return;
+    }
+    item -= pad_items;
+    if (item < clear_items) {
+        clear_row(AT(dx) + item / dx_rows * dx_image + item % dx_rows * dx_row, dx_column,
+                  dx_columns, channels);
+        return;
+    }
+    item -= clear_items;
+    if (item >= pack_items)
+        return;
+    const int first_k = item % chunks * chunk, last_k = min(first_k + chunk, filters);
+    item /= chunks;
+    const int s = first_column + item % some_columns, r = first_row + item / some_columns % some_rows;
+    const int block = item / some_columns / some_rows, c = block * block_vectors * VW;
+    const int vectors = block < wide_blocks ? block_vectors : last_vectors;
+    const int down = r % step_down, right = s % step_right; /* the phase */
+    const int phase_rows = (window_rows - 1 - down) / step_down + 1;
+    const int phase_columns = (window_columns - 1 - right) / step_right + 1;
+    const int before = taps_before(down, window_rows, step_down) * window_columns +
+                       phase_rows * taps_before(right, window_columns, step_right);
+    const int tap = (phase_rows - 1 - r / step_down) * phase_columns + phase_columns - 1 -
+                    s / step_right;
+    const int width = vectors * VW;
+    __global const float *from =
+        AT(filter) + ((long)(r * window_columns + s) * channels + c) * filters;
+    __global float *to = AT(panels) + (long)before * filters * padded +
+                         (long)phase_rows * phase_columns * filters * c +
+                         (long)tap * filters * width;
+    for (int v = 0; v < vectors; v++)
+        for (int k = first_k; k < last_k; k += VW)
+            copy_transposed(from + (long)v * VW * filters + k, filters, channels - c - v * VW - 1,
+                            to + (long)k * width + v * VW, width, last_k - k);
 }
 
 /*

@@ -109,3 +109,58 @@ Test(conv2d_direct, clears_the_gradient_of_inputs_that_are_never_read) {
     desc.window.size[0] = 3;
     check_passes(&desc, 7);
 }
+
+/* Every stride with every dilation: phases with more and fewer taps, with and without inputs, that
+ * share a divisor or not; odd sizes, so that phases differ in size too; padding on both sides. */
+Test(conv2d_direct, computes_all_phases_of_a_strided_input_gradient) {
+    oce_device *device = test_open_device();
+    const int most = test_is_small() ? 2 : 4;
+    for (int stride = 1; stride <= most; stride++)
+        for (int dilation = 1; dilation <= most; dilation++) {
+            oce_conv2d_desc desc = describe(2, 11, 9, stride % 2 ? 19 : 70, 6, 3, 5);
+            desc.window.stride[0] = stride;
+            desc.window.stride[1] = most + 1 - stride;
+            desc.window.dilation[0] = dilation;
+            desc.window.dilation[1] = most + 1 - dilation;
+            conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, NULL, 11, 1e-5);
+            desc.window.padding = OCE_PADDING_EXPLICIT;
+            desc.window.before[0] = 4;
+            desc.window.after[0] = 14;
+            desc.window.before[1] = desc.window.after[1] = 7;
+            const conv2d_placing placing = {{1, 0, 2, 1}, {0, 3, 1, 0}, 5};
+            conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, &placing, 12, 1e-5);
+        }
+    oce_device_close(device);
+}
+
+/* The filter's taps that read only outside dY are not even packed: windows that reach far over
+ * images of a pixel or two, and strides beyond images and windows. */
+Test(conv2d_direct, leaves_out_taps_of_the_input_gradient) {
+    oce_device *device = test_open_device();
+    for (int stride = 1; stride <= 5; stride += 2) {
+        oce_conv2d_desc desc = describe(3, 1, 2, 17, 5, 9, 7);
+        desc.window.stride[0] = desc.window.stride[1] = stride;
+        conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, NULL, 13, 1e-5);
+        desc.window.dilation[0] = 3;
+        conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, NULL, 14, 1e-5);
+        desc.window.size[0] = desc.window.size[1] = 1;
+        desc.height = 4;
+        desc.window.padding = OCE_PADDING_EXPLICIT; /* some windows read no input at all */
+        desc.window.before[0] = desc.window.after[1] = 6;
+        conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, NULL, 15, 1e-5);
+    }
+    oce_device_close(device);
+}
+
+/* A tap that is outside dY for all positions is neither read nor packed, though nearly all of the
+ * others are inside for all of them. */
+Test(conv2d_direct, leaves_out_one_tap_of_many) {
+    oce_device *device = test_open_device();
+    oce_conv2d_desc desc = describe(2, 1, 3, 17, 5, 40, 1);
+    desc.window.padding = OCE_PADDING_EXPLICIT;
+    desc.window.before[0] = 38;
+    desc.window.after[0] = 39;
+    const conv2d_placing placing = {{0, 0, 0, 0}, {0, 0, 0, 0}, 50};
+    conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, &placing, 16, 1e-5);
+    oce_device_close(device);
+}

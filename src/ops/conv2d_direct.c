@@ -1,22 +1,10 @@
 /* The direct family: register tiles with explicit vectors (cl/conv2d_direct.cl). */
-#include "ops/conv2d_tiles.h"
+#include "ops/conv2d_phases.h"
 
 #include "base/size.h"
 #include "base/status.h"
 
 #include <stdlib.h>
-
-/* The phases of the input gradient along one axis. For a stride of s the input positions p with the
- * same (p + padding) mod s are reached by the same taps, and over those positions and taps the
- * gradient is a convolution of stride 1 over dY. */
-typedef struct phase {
-    int64_t first, count;        /* input positions first, first + stride, ... */
-    int64_t tap, tap_step, taps; /* window positions tap, tap + tap_step, ...; those that read
-                                    only outside dY are left out */
-    int64_t start;               /* position in dY that the last tap reads for the first
-                                    input position; may be outside dY */
-    int64_t dilation;            /* of the taps in dY */
-} phase;
 
 typedef struct direct_state {
     oce_pass pass;
@@ -32,68 +20,6 @@ typedef struct direct_space {
     oce_conv2d_space space;
     size_t filter, image;
 } direct_space;
-
-/* ---- Phases -------------------------------------------------------------------------------- */
-
-static int64_t greatest_divisor(int64_t a, int64_t b) {
-    while (b != 0) {
-        const int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-/* How many phases have taps: window positions that are a multiple of this apart share a phase. */
-static int64_t phase_count(const oce_window_geometry *g, int axis) {
-    const int64_t step = g->stride[axis] / greatest_divisor(g->stride[axis], g->dilation[axis]);
-    return oce_min_int64(g->size[axis], step);
-}
-
-/* The phase that window position `tap`, below phase_count(), belongs to. */
-static phase get_phase(const oce_window_geometry *g, int axis, int64_t tap) {
-    const int64_t stride = g->stride[axis], before = g->before[axis];
-    const int64_t divisor = greatest_divisor(stride, g->dilation[axis]);
-    const int64_t moved = tap * g->dilation[axis] - before;
-    phase p = {.tap = tap, .tap_step = stride / divisor, .dilation = g->dilation[axis] / divisor};
-    p.first = (moved % stride + stride) % stride;
-    p.count = p.first < g->input[axis] ? oce_ceil_div(g->input[axis] - p.first, stride) : 0;
-    p.taps = (g->size[axis] - 1 - tap) / p.tap_step + 1;
-    p.start = (p.first - moved) / stride - (p.taps - 1) * p.dilation;
-    /* The last tap, which reads furthest in front, may read only in front of dY, ... */
-    while (p.taps > 0 && p.start + p.count - 1 < 0) {
-        p.start += p.dilation;
-        p.taps--;
-    }
-    /* ... and the first only behind it. */
-    while (p.taps > 0 && p.start + (p.taps - 1) * p.dilation >= g->output[axis]) {
-        p.tap += p.tap_step;
-        p.taps--;
-    }
-    return p;
-}
-
-/* Whether some inputs reach no output through any tap: their gradient is 0. */
-static bool misses_inputs(const oce_window_geometry *g, int axis) {
-    bool misses = phase_count(g, axis) < g->stride[axis];
-    for (int64_t tap = 0; tap < phase_count(g, axis) && !misses; tap++) {
-        const phase p = get_phase(g, axis, tap);
-        misses = p.count > 0 && p.taps == 0;
-    }
-    return misses;
-}
-
-/* Rows or columns before (side 0) or after (side 1) dY that the phases read. */
-static int64_t gradient_reach(const oce_window_geometry *g, int axis, int side) {
-    int64_t reach = 0;
-    for (int64_t tap = 0; tap < phase_count(g, axis); tap++) {
-        const phase p = get_phase(g, axis, tap);
-        const int64_t last = p.start + p.count - 1 + (p.taps - 1) * p.dilation;
-        if (p.count > 0 && p.taps > 0)
-            reach = oce_max_int64(reach, side == 0 ? -p.start : last - (g->output[axis] - 1));
-    }
-    return reach;
-}
 
 /* ---- Preparing ----------------------------------------------------------------------------- */
 
@@ -112,13 +38,11 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     state->pass = pass;
     const bool is_forward = pass == OCE_PASS_FORWARD, is_filter = pass == OCE_PASS_FILTER_GRAD;
     state->packs = is_forward ? packing_pays(shape) : !is_filter;
-    unsigned layout = OCE_LAYOUT_PAD;
-    if (is_forward && state->packs)
-        layout |= OCE_LAYOUT_PACK;
+    unsigned layout = OCE_LAYOUT_PREPARE_GRAD;
+    if (is_forward)
+        layout = OCE_LAYOUT_PAD | (state->packs ? OCE_LAYOUT_PACK : 0);
     if (is_filter)
-        layout |= OCE_LAYOUT_SUM;
-    if (!is_forward && !is_filter)
-        layout |= OCE_LAYOUT_PACK_TRANSPOSED | OCE_LAYOUT_CLEAR;
+        layout = OCE_LAYOUT_PAD | OCE_LAYOUT_SUM;
     OCE_TRY(oce_conv2d_layout_get(device, layout, &state->layout));
     if (pass == OCE_PASS_FILTER_GRAD) {
         state->splits = oce_conv2d_splits(shape);
@@ -127,14 +51,12 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
                                     &state->tiles);
     }
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
-    OCE_TRY(oce_conv2d_tiles_get(device, "direct_forward", pixels,
-                                 is_forward ? shape->filters : shape->channels, &state->tiles));
-    if (!is_forward) {
-        const oce_window_geometry *g = &shape->window;
-        state->reach = (oce_halo){gradient_reach(g, 0, 0), gradient_reach(g, 0, 1),
-                                  gradient_reach(g, 1, 0), gradient_reach(g, 1, 1)};
-    }
-    return OCE_OK;
+    if (is_forward)
+        return oce_conv2d_tiles_get(device, "direct_forward", pixels, shape->filters,
+                                    &state->tiles);
+    state->reach = oce_conv2d_gradient_reach(&shape->window);
+    return oce_conv2d_tiles_get(device, oce_conv2d_phases_kernel(&shape->window), pixels,
+                                shape->channels, &state->tiles);
 }
 
 /* ---- Workspace ----------------------------------------------------------------------------- */
@@ -207,56 +129,20 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const direct_state 
     return oce_conv2d_product_run(&state->tiles, &product);
 }
 
-/* One phase of dX from dY; its panels start at element `panels` of the workspace. */
-static oce_status run_phase(const oce_conv2d_shape *shape, const direct_state *state,
-                            const oce_tensor *dy, const oce_tensor *filter, const oce_tensor *dx,
-                            const phase p[2], oce_buffer *workspace, size_t panels) {
-    const oce_window_geometry *g = &shape->window;
-    const oce_conv2d_taps taps = {
-        {p[0].tap, p[1].tap}, {p[0].tap_step, p[1].tap_step}, {p[0].taps, p[1].taps}};
-    OCE_TRY(oce_conv2d_pack_transposed(&state->layout, &state->tiles, filter, &taps, workspace,
-                                       panels));
-    const oce_conv2d_product product = {
-        .x = oce_conv2d_view_of(dy, p[0].start, p[1].start, 1, 1),
-        .y = oce_conv2d_view_of(dx, p[0].first, p[1].first, g->stride[0], g->stride[1]),
-        .tap_down = dy->stride[1] * p[0].dilation,
-        .tap = dy->stride[2] * p[1].dilation,
-        .size = {p[0].taps, p[1].taps},
-        .channels = shape->filters,
-        .dilation_right = p[1].dilation,
-        .images = shape->batch,
-        .output = {p[0].count, p[1].count},
-        .input = {g->output[0], g->output[1]},
-        .start = {p[0].start, p[1].start},
-        .step = {1, 1},
-        .dilation = {p[0].dilation, p[1].dilation},
-        .filter = workspace,
-        .filter_offset = (int64_t)panels,
-        .is_packed = true,
-    };
-    return oce_conv2d_product_run(&state->tiles, &product);
-}
-
 static oce_status run_input_grad(const oce_conv2d_shape *shape, const direct_state *state,
                                  const oce_conv2d_operands *o, oce_buffer *workspace) {
-    const oce_window_geometry *g = &shape->window;
     const bool in_place = oce_conv2d_in_place(o->y, &state->reach);
     const direct_space at = place(shape, state, in_place);
-    oce_tensor dy = *o->y;
-    if (!in_place)
-        OCE_TRY(oce_conv2d_pad(&state->layout, o->y, &state->reach, workspace, at.image, &dy));
-    const int64_t count[2] = {phase_count(g, 0), phase_count(g, 1)};
-    if (misses_inputs(g, 0) || misses_inputs(g, 1))
-        OCE_TRY(oce_conv2d_clear(&state->layout, o->x));
-    size_t panels = at.filter;
-    for (int64_t tap = 0; tap < count[0] * count[1]; tap++) {
-        const phase p[2] = {get_phase(g, 0, tap / count[1]), get_phase(g, 1, tap % count[1])};
-        if (p[0].count == 0 || p[1].count == 0 || p[0].taps == 0 || p[1].taps == 0)
-            continue;
-        OCE_TRY(run_phase(shape, state, &dy, o->filter, o->x, p, workspace, panels));
-        panels += (size_t)(p[0].taps * p[1].taps * shape->filters * state->tiles.padded);
-    }
-    return OCE_OK;
+    const oce_conv2d_gradient gradient = {.tiles = &state->tiles,
+                                          .window = &shape->window,
+                                          .dy = o->y,
+                                          .filter = o->filter,
+                                          .dx = o->x,
+                                          .workspace = workspace,
+                                          .panels = at.filter,
+                                          .image = at.image,
+                                          .reach = in_place ? NULL : &state->reach};
+    return oce_conv2d_gradient_run(&state->layout, &gradient);
 }
 
 static oce_status run_filter_grad(const oce_conv2d_shape *shape, const direct_state *state,

@@ -101,14 +101,14 @@ oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes);
 /* The kernels that bring tensors and filters into the layout that the others read; NULL: not asked
  * for. */
 typedef struct oce_conv2d_layout {
-    oce_kernel *pad, *clear, *pack, *pack_transposed, *sum;
+    oce_kernel *pad, *clear, *pack, *prepare_grad, *sum;
 } oce_conv2d_layout;
 
 enum {
     OCE_LAYOUT_PAD = 1,
     OCE_LAYOUT_CLEAR = 2,
     OCE_LAYOUT_PACK = 4,
-    OCE_LAYOUT_PACK_TRANSPOSED = 8,
+    OCE_LAYOUT_PREPARE_GRAD = 8,
     OCE_LAYOUT_SUM = 16
 };
 
@@ -118,6 +118,18 @@ oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d
 /* Floats of a copy of a tensor of extents `dim` with a border of `reach`; SIZE_MAX if they cannot
  * be counted. */
 size_t oce_conv2d_padded_count(const int64_t dim[4], const oce_halo *reach);
+
+/* The arguments of a copy with a border of zeros, and its work-items. */
+enum { OCE_CONV2D_COPY_ARGS = 14 };
+typedef struct oce_conv2d_copy {
+    oce_arg args[OCE_CONV2D_COPY_ARGS];
+    int64_t items;
+} oce_conv2d_copy;
+
+/* Describes the copy of `source` to element `at` of `workspace`; *padded views it. */
+oce_status oce_conv2d_copy_of(const oce_tensor *source, const oce_halo *reach,
+                              oce_buffer *workspace, size_t at, oce_tensor *padded,
+                              oce_conv2d_copy *copy);
 
 /* Copies `source` with a border of zeros to element `at` of `workspace`; *padded views it. */
 oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *source,

@@ -4,6 +4,8 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#include <string.h>
+
 enum { WORKSPACE_ALIGNMENT = 16, /* floats */ COPY_FLOATS = 8192 /* of an item, about */ };
 
 static const char file[] = "conv2d_layout.cl";
@@ -31,7 +33,7 @@ oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d
     } kernels[] = {{OCE_LAYOUT_PAD, "conv2d_pad", &layout->pad},
                    {OCE_LAYOUT_CLEAR, "conv2d_clear", &layout->clear},
                    {OCE_LAYOUT_PACK, "conv2d_pack", &layout->pack},
-                   {OCE_LAYOUT_PACK_TRANSPOSED, "conv2d_pack_transposed", &layout->pack_transposed},
+                   {OCE_LAYOUT_PREPARE_GRAD, "conv2d_prepare_grad", &layout->prepare_grad},
                    {OCE_LAYOUT_SUM, "conv2d_sum", &layout->sum}};
     *layout = (oce_conv2d_layout){NULL, NULL, NULL, NULL, NULL};
     for (int i = 0; i < OCE_COUNT(kernels); i++)
@@ -54,30 +56,39 @@ size_t oce_conv2d_padded_count(const int64_t dim[4], const oce_halo *reach) {
     return oce_size_product(padded, 4, &count) ? count : SIZE_MAX;
 }
 
-oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *source,
-                          const oce_halo *reach, oce_buffer *workspace, size_t at,
-                          oce_tensor *padded) {
+oce_status oce_conv2d_copy_of(const oce_tensor *source, const oce_halo *reach,
+                              oce_buffer *workspace, size_t at, oce_tensor *padded,
+                              oce_conv2d_copy *copy) {
     const int64_t *dim = source->dim;
     OCE_TRY(oce_tensor_view(workspace, at, dim, reach, padded));
     const int64_t rows = padded_rows(dim, reach), columns = padded_columns(dim, reach);
     const int64_t row = columns * dim[3], count = dim[0] * rows;
     const int64_t rows_per_item = row > 0 && row < COPY_FLOATS ? COPY_FLOATS / row : 1;
-    const oce_arg args[] = {oce_arg_tensor(source),
-                            oce_arg_long(source->stride[0]),
-                            oce_arg_long(source->stride[1]),
-                            oce_arg_long(source->stride[2]),
-                            oce_arg_part(workspace, at),
-                            oce_arg_int(dim[1]),
-                            oce_arg_int(dim[2]),
-                            oce_arg_int(dim[3]),
-                            oce_arg_int(reach->top),
-                            oce_arg_int(reach->left),
-                            oce_arg_int(rows),
-                            oce_arg_int(columns),
-                            oce_arg_long(count),
-                            oce_arg_int(rows_per_item)};
-    return oce_launch(layout->pad, oce_range_items(oce_ceil_div(count, rows_per_item)), args,
-                      OCE_COUNT(args));
+    const oce_arg args[OCE_CONV2D_COPY_ARGS] = {oce_arg_tensor(source),
+                                                oce_arg_long(source->stride[0]),
+                                                oce_arg_long(source->stride[1]),
+                                                oce_arg_long(source->stride[2]),
+                                                oce_arg_part(workspace, at),
+                                                oce_arg_int(dim[1]),
+                                                oce_arg_int(dim[2]),
+                                                oce_arg_int(dim[3]),
+                                                oce_arg_int(reach->top),
+                                                oce_arg_int(reach->left),
+                                                oce_arg_int(rows),
+                                                oce_arg_int(columns),
+                                                oce_arg_long(count),
+                                                oce_arg_int(rows_per_item)};
+    memcpy(copy->args, args, sizeof args);
+    copy->items = oce_ceil_div(count, rows_per_item);
+    return OCE_OK;
+}
+
+oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *source,
+                          const oce_halo *reach, oce_buffer *workspace, size_t at,
+                          oce_tensor *padded) {
+    oce_conv2d_copy copy;
+    OCE_TRY(oce_conv2d_copy_of(source, reach, workspace, at, padded, &copy));
+    return oce_launch(layout->pad, oce_range_items(copy.items), copy.args, OCE_CONV2D_COPY_ARGS);
 }
 
 oce_status oce_conv2d_clear(const oce_conv2d_layout *layout, const oce_tensor *tensor) {

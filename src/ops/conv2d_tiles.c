@@ -3,6 +3,8 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#include <string.h>
+
 enum {
     MAX_TILE_ROWS = 8,
     LEAST_SUMS = 8, /* vectors: two multipliers, four cycles until a sum can be used again */
@@ -121,32 +123,57 @@ oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_til
     return OCE_OK;
 }
 
-oce_status oce_conv2d_pack_transposed(const oce_conv2d_layout *layout,
-                                      const oce_conv2d_tiles *tiles, const oce_tensor *filter,
-                                      const oce_conv2d_taps *taps, oce_buffer *workspace,
-                                      size_t at) {
-    const int64_t *f = filter->dim, tap_count = taps->count[0] * taps->count[1];
-    for (int i = 0; i < tiles->count; i++) {
-        const oce_conv2d_part *part = &tiles->parts[i];
-        const oce_arg args[] = {
-            oce_arg_tensor_at(filter, part->first * f[3]),
-            oce_arg_part(workspace, at + (size_t)(tap_count * f[3] * part->first)),
-            oce_arg_int(f[1]),
-            oce_arg_int(f[2]),
-            oce_arg_int(f[3]),
-            oce_arg_int(taps->first[0]),
-            oce_arg_int(taps->step[0]),
-            oce_arg_int(taps->count[0]),
-            oce_arg_int(taps->first[1]),
-            oce_arg_int(taps->step[1]),
-            oce_arg_int(taps->count[1]),
-            oce_arg_int(f[2] - part->first),
-            oce_arg_int(part->vectors)};
-        const int64_t items = tap_count * oce_ceil_div(f[3], tiles->vector);
-        OCE_TRY(oce_launch(layout->pack_transposed, oce_range_groups(items, part->blocks, 1), args,
-                           OCE_COUNT(args)));
-    }
-    return OCE_OK;
+oce_status oce_conv2d_prepare_grad(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
+                                   const oce_conv2d_grad_pack *pack, const oce_conv2d_copy *copy,
+                                   const oce_tensor *cleared) {
+    const int64_t *f = pack->filter->dim, none[4] = {0};
+    const oce_conv2d_part *wide = &tiles->parts[0], *last = &tiles->parts[tiles->count - 1];
+    const int64_t blocks = wide->blocks + (last != wide ? last->blocks : 0);
+    const int64_t chunk =
+        oce_max_int64(PACK_FLOATS / (wide->vectors * tiles->vector * tiles->vector), 1) *
+        tiles->vector;
+    const int64_t chunks = oce_ceil_div(f[3], chunk);
+    const int64_t items = blocks * pack->count[0] * pack->count[1] * chunks;
+    const int64_t *dim = cleared != NULL ? cleared->dim : none;
+    const int64_t *stride = cleared != NULL ? cleared->stride : none;
+    const int64_t clear_items = dim[0] * dim[1];
+    const int64_t copy_items = copy != NULL ? copy->items : 0;
+    oce_arg args[OCE_CONV2D_COPY_ARGS + 26];
+    const oce_arg zero = oce_arg_int(0), zero_long = oce_arg_long(0), absent = oce_arg_tensor(NULL);
+    const oce_arg no_copy[OCE_CONV2D_COPY_ARGS] = {
+        absent, zero_long, zero_long, zero_long, absent,    zero, zero, oce_arg_int(f[3]),
+        zero,   zero,      zero,      zero,      zero_long, zero};
+    const oce_arg more[] = {oce_arg_int(copy_items),
+                            oce_arg_tensor(cleared),
+                            oce_arg_long(stride[0]),
+                            oce_arg_long(stride[1]),
+                            oce_arg_long(stride[2]),
+                            oce_arg_int(dim[1]),
+                            oce_arg_int(dim[2]),
+                            oce_arg_int(f[2]),
+                            oce_arg_int(clear_items),
+                            oce_arg_tensor(pack->filter),
+                            oce_arg_part(pack->workspace, pack->at),
+                            oce_arg_int(f[0]),
+                            oce_arg_int(f[1]),
+                            oce_arg_int(pack->first[0]),
+                            oce_arg_int(pack->count[0]),
+                            oce_arg_int(pack->first[1]),
+                            oce_arg_int(pack->count[1]),
+                            oce_arg_int(pack->step[0]),
+                            oce_arg_int(pack->step[1]),
+                            oce_arg_int(wide->blocks),
+                            oce_arg_int(wide->vectors),
+                            oce_arg_int(last->vectors),
+                            oce_arg_int(tiles->padded),
+                            oce_arg_int(chunk),
+                            oce_arg_int(chunks),
+                            oce_arg_int(items)};
+    memcpy(args, copy != NULL ? copy->args : no_copy, sizeof no_copy);
+    memcpy(args + OCE_CONV2D_COPY_ARGS, more, sizeof more);
+    return oce_launch(layout->prepare_grad,
+                      oce_range_groups(copy_items + clear_items + items, 1, 1), args,
+                      OCE_COUNT(args));
 }
 
 oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_t column,
@@ -160,44 +187,55 @@ oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_
     };
 }
 
-/* Output pixels of a group, of those of all images: a multiple of the tile's rows. */
-static int64_t group_pixels(const oce_conv2d_product *p, const oce_conv2d_part *part, int vector) {
-    const int64_t pixels = p->images * p->output[0] * p->output[1];
-    const int64_t flops = 2 * p->size[0] * p->size[1] * p->channels * part->vectors * vector;
+int64_t oce_conv2d_group_pixels(const oce_conv2d_work *w, const oce_conv2d_part *part, int vector) {
+    const int64_t flops = 2 * w->steps * part->vectors * vector;
     const int64_t most = oce_max_int64(most_flops / flops, 48); /* so that a panel's load pays */
-    int64_t group = pixels * part->blocks / GROUPS;
+    int64_t group = w->pixels * w->products * part->blocks / GROUPS;
     group = oce_max_int64(oce_min_int64(group, most), least_flops / flops);
     /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
     if (vector == 4)
-        group = oce_min_int64(group,
-                              MOST_ROUNDS / (p->size[0] * p->size[1] * p->channels) * part->rows);
+        group = oce_min_int64(group, MOST_ROUNDS / w->most_steps * part->rows);
     return oce_ceil_div(oce_max_int64(group, 1), part->rows) * part->rows;
 }
 
-/* Whether windows hang over the edge so much, along an axis, that leaving out those taps pays. */
-static bool clips(const oce_conv2d_product *p, int axis) {
+int64_t oce_conv2d_pass_rows(int64_t steps, const oce_conv2d_part *part, int vector) {
+    return oce_max_int64(PANEL_FLOATS / (steps * part->vectors * vector), 1);
+}
+
+bool oce_conv2d_clips(const oce_conv2d_axis *a) {
     int64_t inside = 0;
-    const int64_t all = p->output[axis] * p->size[axis];
-    for (int64_t tap = 0; tap < p->size[axis]; tap++) {
+    const int64_t all = a->output * a->size;
+    for (int64_t tap = 0; tap < a->size && all > 0; tap++) {
         /* Windows i with 0 <= at + i * step < input */
-        const int64_t at = p->start[axis] + tap * p->dilation[axis], step = p->step[axis];
-        const int64_t first = at < 0 ? oce_ceil_div(-at, step) : 0;
-        const int64_t end = at < p->input[axis] ? oce_ceil_div(p->input[axis] - at, step) : 0;
-        inside += oce_max_int64(oce_min_int64(end, p->output[axis]) - first, 0);
+        const int64_t at = a->start + tap * a->dilation;
+        const int64_t first = at < 0 ? oce_ceil_div(-at, a->step) : 0;
+        const int64_t end = at < a->input ? oce_ceil_div(a->input - at, a->step) : 0;
+        const int64_t windows = oce_min_int64(end, a->output) - first;
+        if (windows <= 0)
+            return true;
+        inside += windows;
     }
     return (all - inside) * CLIPPED_SHARE > all;
+}
+
+static bool clips(const oce_conv2d_product *p, int axis) {
+    const oce_conv2d_axis one = {p->size[axis],  p->output[axis], p->input[axis],
+                                 p->start[axis], p->step[axis],   p->dilation[axis]};
+    return oce_conv2d_clips(&one);
 }
 
 oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2d_product *p) {
     const int64_t rows = p->size[0] * p->size[1] * p->channels;
     const int64_t pixels = p->images * p->output[0] * p->output[1];
+    const oce_conv2d_work work = {
+        .pixels = pixels, .products = 1, .steps = rows, .most_steps = rows};
     const bool side_by_side = p->size[1] == 1 || p->dilation_right == 1;
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
         const int64_t width = part->vectors * tiles->vector;
-        const int64_t group = group_pixels(p, part, tiles->vector);
+        const int64_t group = oce_conv2d_group_pixels(&work, part, tiles->vector);
         const int64_t pass_rows =
-            oce_max_int64(PANEL_FLOATS / (p->size[1] * p->channels * width), 1);
+            oce_conv2d_pass_rows(p->size[1] * p->channels, part, tiles->vector);
         const int64_t panel = p->is_packed ? rows * part->first : part->first;
         const oce_arg args[] = {oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
                                 oce_arg_long(p->x.image),

@@ -36,20 +36,45 @@ oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels);
 oce_status oce_conv2d_blocks_get(oce_device *device, const char *file, const char *kernel,
                                  oce_defines *defines, oce_conv2d_tiles *tiles);
 
-/* Which rows and columns of a window's taps form a filter: `count` from `first` on, `step` apart.
- */
-typedef struct oce_conv2d_taps {
-    int64_t first[2], step[2], count[2];
-} oce_conv2d_taps;
-
-/* Copies the filter into panels at element `at` of `workspace`, tap_rows * tiles->padded floats.
- * Transposed: those of the input gradient, of `taps` only. */
+/* Copies the filter into panels at element `at` of `workspace`, tap_rows * tiles->padded floats. */
 oce_status oce_conv2d_pack(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
                            const oce_tensor *filter, oce_buffer *workspace, size_t at);
-oce_status oce_conv2d_pack_transposed(const oce_conv2d_layout *layout,
-                                      const oce_conv2d_tiles *tiles, const oce_tensor *filter,
-                                      const oce_conv2d_taps *taps, oce_buffer *workspace,
-                                      size_t at);
+
+/* The filter's panels for the input gradient: those of every phase, whose taps are `step` apart.
+ * `count` taps from `first` on are packed: the others are never read. */
+typedef struct oce_conv2d_grad_pack {
+    const oce_tensor *filter;
+    int64_t step[2], first[2], count[2];
+    oce_buffer *workspace;
+    size_t at; /* element of the workspace: taps * filters * tiles->padded floats */
+} oce_conv2d_grad_pack;
+
+/* One launch that packs the filter, copies dY (NULL: not) and clears dX (NULL: not). */
+oce_status oce_conv2d_prepare_grad(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
+                                   const oce_conv2d_grad_pack *pack, const oce_conv2d_copy *copy,
+                                   const oce_tensor *cleared);
+
+/* How many pixels a group of direct_forward takes, a multiple of the tile's rows. */
+typedef struct oce_conv2d_work {
+    int64_t pixels, products; /* of each of so many products of one launch */
+    int64_t steps;            /* window taps * channels: of the mean product, */
+    int64_t most_steps;       /* and of the longest */
+} oce_conv2d_work;
+
+int64_t oce_conv2d_group_pixels(const oce_conv2d_work *work, const oce_conv2d_part *part,
+                                int vector);
+/* Window rows, of so many steps each, whose filter stays in the cache. */
+int64_t oce_conv2d_pass_rows(int64_t steps, const oce_conv2d_part *part, int vector);
+
+/* Windows along an axis: the first starts at `start` of the `input` positions, the next `step`
+ * further, and taps are `dilation` apart. */
+typedef struct oce_conv2d_axis {
+    int64_t size, output, input, start, step, dilation;
+} oce_conv2d_axis;
+
+/* Whether taps outside the image must be left out, since they are outside for all windows, or it
+ * pays, as windows hang over the edge so much. */
+bool oce_conv2d_clips(const oce_conv2d_axis *axis);
 
 /* Images as direct_forward sees them: how far it is from one position to the next, in elements. */
 typedef struct oce_conv2d_view {

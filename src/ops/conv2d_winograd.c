@@ -213,7 +213,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     if (pass == OCE_PASS_INPUT_GRAD)
-        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PACK_TRANSPOSED, &state->layout));
+        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PREPARE_GRAD, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
         return OCE_OK; /* dF is empty */
     state->w = oce_winograd_pass_of(shape, pass);
@@ -269,9 +269,12 @@ static oce_status transform_filter(const winograd_state *state, const oce_tensor
     int64_t tap = state->w.channels * state->w.filters, channel = state->w.filters, block = width;
     oce_arg source = oce_arg_tensor(filter);
     if (state->w.pass == OCE_PASS_INPUT_GRAD) {
-        const oce_conv2d_taps taps = {{0, 0}, {1, 1}, {window, window}};
-        OCE_TRY(oce_conv2d_pack_transposed(&state->layout, &state->blocks, filter, &taps, workspace,
-                                           at->panels));
+        const oce_conv2d_grad_pack pack = {.filter = filter,
+                                           .step = {1, 1},
+                                           .count = {window, window},
+                                           .workspace = workspace,
+                                           .at = at->panels};
+        OCE_TRY(oce_conv2d_prepare_grad(&state->layout, &state->blocks, &pack, NULL, NULL));
         source = oce_arg_part(workspace, at->panels);
         tap = state->w.channels * width;
         channel = width;
