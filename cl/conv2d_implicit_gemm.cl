@@ -104,38 +104,12 @@ TILE_KERNEL void implicit_gemm(IN(in), const long in_image, const int in_down, c
         load_slot(1, B_VECTOR, b_from, B_SLOT_AT(s), B_SLOT_K(s), n - first_column, left_steps, n); \
     b_from += (long)TILE_K * n;
 
-#if TILE_LOCAL
-    TILE_MEMORY
-    if (TILE_STAGED && k > 0) {
-        LOAD_SLOTS(k)
-    }
-    for (int at = 0; at < k; at += TILE_K) {
-        const int steps = k - at;
-        if (!TILE_STAGED) {
-            LOAD_SLOTS(steps)
-        }
-        UNROLL for (int s = 0; s < A_SLOTS; s++) if (A_SLOT_EXISTS(s))
-            store_slot(0, a_tile, A_ROW, A_SLOT_AT(s), A_SLOT_K(s), A_MASKED(s));
-        UNROLL for (int s = 0; s < B_SLOTS; s++) if (B_SLOT_EXISTS(s))
-            store_slot(1, b_tile, B_ROW, B_SLOT_AT(s), B_SLOT_K(s),
-                       mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps));
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (TILE_STAGED && steps > TILE_K) {
-            LOAD_SLOTS(steps - TILE_K)
-        }
-        multiply_tile(sums, a_tile + 4 * y, b_tile + 4 * x);
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#else
-    for (int at = 0; at < k; at += TILE_K) {
-        const int steps = k - at;
-        LOAD_SLOTS(steps)
-        UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_MASKED(s);
-        UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =
-            mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps);
-        multiply_slots(sums, a_slots, b_slots);
-    }
-#endif
+#define A_IS_GATHERED 1
+#define STEPS_ARE_QUADS A_VECTOR
+#define A_SLOT(s, left) A_MASKED(s)
+#define B_SLOT(s, left) mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), left)
+
+    SUM_PRODUCTS(0, k)
 
     __global const float *bias_row = bias_base ? AT(bias) : 0;
     UNROLL for (int quad = 0; quad < ITEM_M / 4; quad++) { /* of consecutive pixels */

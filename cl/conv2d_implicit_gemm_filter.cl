@@ -139,38 +139,12 @@ TILE_KERNEL void implicit_gemm_filter(IN(in), const long in_image, const int in_
             b_walk = walk_on(b_walk, dy_grid, b_row, b_column, dy_next);                           \
     }
 
-#if TILE_LOCAL
-    TILE_MEMORY
-    if (TILE_STAGED && begin < end) {
-        LOAD_SLOTS(end - begin)
-    }
-    for (int at = begin; at < end; at += TILE_K) {
-        const int steps = end - at;
-        if (!TILE_STAGED) {
-            LOAD_SLOTS(steps)
-        }
-        UNROLL for (int s = 0; s < A_SLOTS; s++) if (A_SLOT_EXISTS(s))
-            store_slot(1, a_tile, A_ROW, A_SLOT_AT(s), A_SLOT_K(s), A_MASKED(s));
-        UNROLL for (int s = 0; s < B_SLOTS; s++) if (B_SLOT_EXISTS(s))
-            store_slot(1, b_tile, B_ROW, B_SLOT_AT(s), B_SLOT_K(s),
-                       mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps));
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (TILE_STAGED && steps > TILE_K) {
-            LOAD_SLOTS(steps - TILE_K)
-        }
-        multiply_tile(sums, a_tile + 4 * y, b_tile + 4 * x);
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#else
-    for (int at = begin; at < end; at += TILE_K) {
-        const int steps = end - at;
-        LOAD_SLOTS(steps)
-        UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_MASKED(s);
-        UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =
-            mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), steps);
-        multiply_slots(sums, a_slots, b_slots);
-    }
-#endif
+#define A_IS_GATHERED 1
+#define STEPS_ARE_QUADS 0
+#define A_SLOT(s, left) A_MASKED(s)
+#define B_SLOT(s, left) mask_slot(1, B_VECTOR, b_slots[s], B_SLOT_K(s), left)
+
+    SUM_PRODUCTS(begin, end)
 
     __global float *out_tile = AT(out) + ((long)split * m + first_row) * n;
     UNROLL for (int i = 0; i < ITEM_M; i++)

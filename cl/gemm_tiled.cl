@@ -41,45 +41,12 @@ TILE_KERNEL void gemm_tiled(IN(a), IN(b), IN(bias), OUT(c), const int m, const i
     a_from += TILE_K * a_step;                                                                     \
     b_from += TILE_K * b_step;
 
-#if TILE_LOCAL
-    TILE_MEMORY
-    if (TILE_STAGED && begin < end) {
-        LOAD_SLOTS(end - begin)
-    }
-    for (int at = begin; at < end; at += TILE_K) {
-        const int left = end - at;
-        if (!TILE_STAGED) {
-            LOAD_SLOTS(left)
-        }
-        UNROLL for (int s = 0; s < A_SLOTS; s++) if (A_SLOT_EXISTS(s))
-            store_slot(A_ALONG_M, a_tile, A_ROW, A_SLOT_AT(s), A_SLOT_K(s),
-                       mask_slot(A_ALONG_M, A_VECTOR, a_slots[s], A_SLOT_K(s), left));
-        UNROLL for (int s = 0; s < B_SLOTS; s++) if (B_SLOT_EXISTS(s))
-            store_slot(B_ALONG_N, b_tile, B_ROW, B_SLOT_AT(s), B_SLOT_K(s),
-                       mask_slot(B_ALONG_N, B_VECTOR, b_slots[s], B_SLOT_K(s), left));
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (TILE_STAGED && left > TILE_K) {
-            LOAD_SLOTS(left - TILE_K)
-        }
-        multiply_tile(sums, a_tile + 4 * y, b_tile + 4 * x);
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-#else
-    int at = begin;
-    for (; at + TILE_K <= end; at += TILE_K) { /* nothing to test */
-        LOAD_SLOTS(TILE_K)
-        multiply_slots(sums, a_slots, b_slots);
-    }
-    if (at < end) {
-        const int left = end - at;
-        LOAD_SLOTS(left)
-        UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] =
-            mask_slot(A_ALONG_M, A_VECTOR, a_slots[s], A_SLOT_K(s), left);
-        UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] =
-            mask_slot(B_ALONG_N, B_VECTOR, b_slots[s], B_SLOT_K(s), left);
-        multiply_slots(sums, a_slots, b_slots);
-    }
-#endif
+#define A_IS_GATHERED 0
+#define STEPS_ARE_QUADS 0
+#define A_SLOT(s, left) mask_slot(A_ALONG_M, A_VECTOR, a_slots[s], A_SLOT_K(s), left)
+#define B_SLOT(s, left) mask_slot(B_ALONG_N, B_VECTOR, b_slots[s], B_SLOT_K(s), left)
+
+    SUM_PRODUCTS(begin, end)
 
     __global float *c_tile = AT(c) + split * c_split + batch * c_batch + (long)first_row * n;
     __global const float *bias_row = bias_base ? AT(bias) : 0;

@@ -67,6 +67,10 @@
 #define C_VECTOR 0
 #endif
 
+/* Steps of the inner loop's body. Rows of A that each have their own address take the registers of
+ * half of them. */
+#define STEPS_AT_ONCE (A_ALONG_M && !A_VECTOR && TILE_UNROLL > 1 ? TILE_UNROLL / 2 : TILE_UNROLL)
+
 #define GROUP_X (TILE_N / ITEM_N)
 #define GROUP_Y (TILE_M / ITEM_M)
 #define GROUP (GROUP_X * GROUP_Y)
@@ -224,8 +228,8 @@ static inline void store_slot(const int along, __local float *tile, const int ro
 /* sums += A B of a step. a: the item's first row in a_tile, b: its first column in b_tile. */
 static inline void multiply_tile(float4 sums[ITEM_M][ITEM_N / 4], __local const float *a,
                                  __local const float *b) {
-    _Pragma("nounroll") for (int step = 0; step < TILE_K; step += TILE_UNROLL) {
-        UNROLL for (int k = 0; k < TILE_UNROLL; k++) {
+    _Pragma("nounroll") for (int step = 0; step < TILE_K; step += STEPS_AT_ONCE) {
+        UNROLL for (int k = 0; k < STEPS_AT_ONCE; k++) {
             float4 left[ITEM_M / 4], right[ITEM_N / 4];
             UNROLL for (int i = 0; i < ITEM_M / 4; i++) left[i] =
                 *(__local const float4 *)(a + k * A_ROW + i * (TILE_M / 2));
@@ -235,8 +239,8 @@ static inline void multiply_tile(float4 sums[ITEM_M][ITEM_N / 4], __local const 
                 UNROLL for (int j = 0; j < ITEM_N / 4; j++) sums[i][j] =
                     FMA((float4)(lane(left[i / 4], i % 4)), right[j], sums[i][j]);
         }
-        a += TILE_UNROLL * A_ROW;
-        b += TILE_UNROLL * B_ROW;
+        a += STEPS_AT_ONCE * A_ROW;
+        b += STEPS_AT_ONCE * B_ROW;
     }
 }
 
@@ -260,6 +264,64 @@ static inline void multiply_slots(float4 sums[ITEM_M][ITEM_N / 4], const float4 
         }
     }
 }
+
+#endif
+
+/* ---- The sum ------------------------------------------------------------------------------- */
+
+/*
+ * SUM_PRODUCTS(begin, end): sums += A B over the steps from begin to end, of which a kernel says:
+ *
+ * LOAD_SLOTS(left)    loads the slots of TILE_K steps, of which `left` are left, and moves on
+ * A_SLOT(s, left)     slot s of the last loaded step as it counts: what is not there is 0
+ * B_SLOT(s, left)
+ * A_IS_GATHERED       1: A_SLOT() has something to say of every step, not only of the last
+ * STEPS_ARE_QUADS     1: 4 divides their number
+ *
+ * The kernel has item, x, y, sums, a_slots and b_slots.
+ */
+#if TILE_LOCAL
+
+#define SUM_PRODUCTS(begin, end)                                                                   \
+    TILE_MEMORY                                                                                    \
+    if (TILE_STAGED && (begin) < (end)) {                                                          \
+        LOAD_SLOTS((end) - (begin))                                                                \
+    }                                                                                              \
+    for (int at = (begin); at < (end); at += TILE_K) {                                             \
+        const int steps = (end)-at;                                                                \
+        if (!TILE_STAGED) {                                                                        \
+            LOAD_SLOTS(steps)                                                                      \
+        }                                                                                          \
+        UNROLL for (int s = 0; s < A_SLOTS; s++) if (A_SLOT_EXISTS(s))                             \
+            store_slot(A_ALONG_M, a_tile, A_ROW, A_SLOT_AT(s), A_SLOT_K(s), A_SLOT(s, steps));     \
+        UNROLL for (int s = 0; s < B_SLOTS; s++) if (B_SLOT_EXISTS(s))                             \
+            store_slot(B_ALONG_N, b_tile, B_ROW, B_SLOT_AT(s), B_SLOT_K(s), B_SLOT(s, steps));     \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+        if (TILE_STAGED && steps > TILE_K) {                                                       \
+            LOAD_SLOTS(steps - TILE_K)                                                             \
+        }                                                                                          \
+        multiply_tile(sums, a_tile + 4 * y, b_tile + 4 * x);                                       \
+        barrier(CLK_LOCAL_MEM_FENCE);                                                              \
+    }
+
+#else
+
+#define SUM_PRODUCTS(begin, end)                                                                   \
+    int at = (begin);                                                                              \
+    for (; at + TILE_K <= (end); at += TILE_K) { /* all of B is there */                           \
+        LOAD_SLOTS(TILE_K)                                                                         \
+        if (A_IS_GATHERED) {                                                                       \
+            UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_SLOT(s, TILE_K);               \
+        }                                                                                          \
+        multiply_slots(sums, a_slots, b_slots);                                                    \
+    }                                                                                              \
+    if (!STEPS_ARE_QUADS && at < (end)) {                                                          \
+        const int steps = (end)-at;                                                                \
+        LOAD_SLOTS(steps)                                                                          \
+        UNROLL for (int s = 0; s < A_SLOTS; s++) a_slots[s] = A_SLOT(s, steps);                    \
+        UNROLL for (int s = 0; s < B_SLOTS; s++) b_slots[s] = B_SLOT(s, steps);                    \
+        multiply_slots(sums, a_slots, b_slots);                                                    \
+    }
 
 #endif
 
