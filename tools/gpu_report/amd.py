@@ -6,12 +6,15 @@ from gpu_report import listing
 
 TARGETS = ("gfx906", "gfx1030", "gfx1100")
 MAX_WAVES = {"gfx906": 10, "gfx1030": 16, "gfx1100": 16}  # of a SIMD unit
-LOCAL_OF_UNIT = 65536
+LOCAL_OF_UNIT = 65536  # of a compute unit
+SIMD_UNITS = {"gfx906": 4, "gfx1030": 2, "gfx1100": 2}  # of a compute unit
+WAVE = {"gfx906": 64, "gfx1030": 32, "gfx1100": 32}
 LIBRARY = "amdgcn--amdhsa.bc"
 
 FMA = re.compile(r"v_(pk_|dual_)?(fma|fmac|mac|mad|fmaak|fmamk|madak|madmk)_f32")
 HINT = re.compile(r"s_(waitcnt|nop|delay_alu|clause|inst_prefetch|code_end)")
-MEMORY = re.compile(r"(global|flat|buffer|scratch|ds)_(read|load|write|store)(2)?(?:st64)?_(\w+)")
+MEMORY = re.compile(
+    r"(global|flat|buffer|scratch|ds)_(read|load|write|store)(2|_2addr)?(?:st64|_stride64)?_(\w+)")
 WIDTHS = {"dwordx4": 128, "dwordx3": 96, "dwordx2": 64, "dword": 32, "b128": 128, "b96": 96,
           "b64": 64, "b32": 32}
 
@@ -39,10 +42,18 @@ def compile_program(tools, source, options, target, folder):
             private=int(numbers["private_segment_fixed_size"]),
             local=int(numbers["group_segment_fixed_size"]),
             items=items)
-        record["occupancy"] = "%s of %d waves" % (record.pop("waves"), MAX_WAVES[target])
-        record["groups"] = (LOCAL_OF_UNIT // record["local"]) if record["local"] else None
+        add_occupancy(record, target)
         records[name] = record
     return records
+
+
+def add_occupancy(record, target):
+    waves = record.pop("waves")
+    of_group = -(-(record["items"] or listing.USUAL_ITEMS) // WAVE[target])
+    record["occupancy"] = "%d of %d waves" % (waves, MAX_WAVES[target])
+    record["groups"] = waves * SIMD_UNITS[target] // of_group
+    if record["local"]:
+        record["groups"] = min(record["groups"], LOCAL_OF_UNIT // record["local"])
 
 
 def read_listing(text, name):
@@ -56,9 +67,13 @@ def read_listing(text, name):
         if label:
             labels[label.group(1)] = len(instructions)
         elif re.match(r"[a-z]+_", line):
-            instructions.append(read_line(line))
+            first, *second = line.split(" :: ")  # two in one word
+            instructions.append(read_line(first))
+            for half in second:
+                instructions.append(read_line(half))
+                instructions[-1].is_second = True
     record = listing.summary(instructions, labels)
-    record["waves"] = re.search(r"; Occupancy: (\d+)", text[start:]).group(1)
+    record["waves"] = int(re.search(r"; Occupancy: (\d+)", text[start:]).group(1))
     return record
 
 
@@ -66,7 +81,7 @@ def read_line(line):
     words = line.split()
     jumps = words[1:2] if re.match(r"s_c?branch", words[0]) else ()
     instruction = listing.Instruction(words[0], jumps)
-    if FMA.match(words[0]) or ":: v_dual_fmac" in line:
+    if FMA.match(words[0]):
         instruction.kind = "fma"
     elif HINT.match(words[0]):
         instruction.kind = "hint"

@@ -5,6 +5,9 @@ import collections
 import re
 
 
+USUAL_ITEMS = 256  # of a group where the kernel does not say: the launch path's choice
+
+
 class Instruction:
     """One line of a listing: its mnemonic and the labels that it may jump to."""
 
@@ -12,6 +15,7 @@ class Instruction:
         self.mnemonic = mnemonic
         self.targets = targets
         self.kind = ""  # "fma", "hint" (a wait or a no-op, not counted) or ""
+        self.is_second = False  # of a pair in one word that is issued at once
         self.access = None  # ("global" or "local" or "private", "load" or "store", bits)
 
 
@@ -33,14 +37,21 @@ def loops(instructions, labels):
 
 
 def hot_loop(instructions, labels):
-    """(FMA instructions, all instructions) of the loop that has the most FMAs outside the loops
-    inside it; None if no loop has any. Waits, no-ops and scheduling hints are not counted."""
+    """(FMA instructions, all instructions, issues with an FMA, all issues) of the loop that has the
+    most FMAs outside the loops inside it; None if no loop has any. Waits, no-ops and scheduling hints
+    are not counted. A pair that is issued at once is two instructions and one issue."""
     best = None
     for loop in loops(instructions, labels):
         counted = [instructions[at] for at in loop if instructions[at].kind != "hint"]
         fma = sum(1 for i in counted if i.kind == "fma")
         if fma > 0 and (best is None or fma > best[0]):
-            best = (fma, len(counted))
+            issues = []
+            for i in counted:
+                if i.is_second:
+                    issues[-1] = issues[-1] or i.kind == "fma"
+                else:
+                    issues.append(i.kind == "fma")
+            best = (fma, len(counted), sum(issues), len(issues))
     return best
 
 

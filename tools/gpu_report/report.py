@@ -55,6 +55,14 @@ def number(value):
     return "-" if value in (0, None) else str(value)
 
 
+def loop_text(record):
+    fma, instructions, fma_issues, issues = record["loop"]
+    text = "%.0f %% of %d" % (100 * fma / instructions, instructions)
+    if issues == instructions:
+        return text
+    return "%s (%.0f %% of %d issues)" % (text, 100 * fma_issues / issues, issues)
+
+
 def table(rows, with_fma):
     """Markdown, one row a (kernel, target, record)."""
     lines = ["| kernel | GPU | registers | spilled | local | occupancy | groups | FMA | global | local accesses |",
@@ -65,7 +73,7 @@ def table(rows, with_fma):
         cells = [kernel if kernel != last else "", target, str(record["registers"]),
                  number(spilled(record)), number(record["local"]), record["occupancy"],
                  number(record["groups"]),
-                 "%.0f %% of %d" % (100 * share, record["loop"][1]) if share is not None else "-",
+                 loop_text(record) if share is not None else "-",
                  widths(record, "global"), widths(record, "local")]
         lines.append("| " + " | ".join(cells) + " |")
         last = kernel
@@ -84,8 +92,8 @@ offline for GPUs of three makers.
 | spilled | bytes of registers spilled to memory, and of private arrays that are not in registers; "-": none |
 | local | bytes of local memory of a group |
 | occupancy | AMD: waves that a SIMD unit can hold; NVIDIA: warps that a multiprocessor can hold, with groups of 256 where the kernel leaves the size open; Intel: the SIMD width the compiler chose |
-| groups | groups that a compute unit can hold: by local memory (AMD, Intel), and by registers and warps (NVIDIA) |
-| FMA | of kernels that multiply matrices: share of fused multiply-adds among the instructions of the hottest loop, and its length; waits, no-ops and scheduling hints are not counted |
+| groups | groups that a compute unit can hold: by local memory, and by registers (AMD, NVIDIA) |
+| FMA | of kernels that multiply matrices: share of fused multiply-adds among the instructions of the hottest loop, and its length; waits, no-ops and scheduling hints are not counted. RDNA 3 issues two instructions at once where they form one word (v_dual_fmac_f32 :: v_dual_fmac_f32): these are two, and in brackets stands the share among issues |
 | global, local accesses | instructions that load (L) and store (S), as bits×count |
 """
 
