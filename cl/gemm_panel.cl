@@ -79,31 +79,44 @@ typedef struct epilogue {
 
 /* ---- Fetching ahead ------------------------------------------------------------------------- */
 
-/* Asks for the cache line at p, for the second-level cache, where that comes of it (common.cl.h:
+/* Asks for the cache line at p, for the second-level cache or for the first, where that comes of it (common.cl.h:
  * SPIR-V translators end the process over clang's builtin). */
 #if CAN_PREFETCH
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#define FETCH_NEAR(p) PREFETCH(p)
 #else
 #define FETCH(p)
+#define FETCH_NEAR(p)
 #endif
 
-/* Steps of K between turns of asking, and the least lines to ask for in one: not so many that the
- * caches cannot follow, as the next panel takes as long to come as some rows of tiles. */
+/* Steps of K between turns of asking, a cache line of A; and the least lines of op(B) to ask for in
+ * one: not so many that the caches cannot follow, as the next panel takes as long to come as some
+ * rows of tiles. */
 #define FETCH_STEPS 16
 #define LEAST_PACE 4
 
-/* The part of op(B) that the next panel holds. */
-typedef struct next_panel {
-    __global const float *b;
-    long b_row;              /* floats between rows of B */
-} next_panel;
+/* What comes next: the part of op(B) that the next panel holds, and the rows of A of the next tile.
+ * Those are not in the caches when a K block begins, and each is too short for the hardware to see
+ * its end coming. */
+typedef struct next_parts {
+    __global const float *b, *a;
+    long b_row, a_row; /* floats between rows of B, and of A */
+} next_parts;
 
-/* Asks for a line of it, 0 <= line < depth * NR / 16. */
-static void fetch_line(const next_panel *next, int line) {
+/* Asks for a line of the panel, 0 <= line < depth * NR / 16. */
+static void fetch_line(const next_parts *next, int line) {
 #if GEMM_TRANSPOSE_B
     FETCH(next->b + line % NR * next->b_row + line / NR * 16);
 #else
     FETCH(next->b + line / (NR / 16) * next->b_row + line % (NR / 16) * 16);
+#endif
+}
+
+/* Asks for the line at step k of the rows of A, which a strip holds already. */
+static void fetch_rows(const next_parts *next, int k) {
+#if !GEMM_TRANSPOSE_A
+    UNROLL for (int i = 0; i < GEMM_MR; i++)
+        FETCH_NEAR(next->a + i * next->a_row + k);
 #endif
 }
 
@@ -138,11 +151,13 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
     }
 }
 
-/* The same; before every FETCH_STEPS steps asks for `pace` lines of the next panel, from `line` on. */
+/* The same; before every FETCH_STEPS steps asks for the next tile's rows of A and for `pace` lines of
+ * the next panel, from `line` on. */
 static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
                                     __local const floatv *panel, int depth,
-                                    const next_panel *next, int line, int pace) {
+                                    const next_parts *next, int line, int pace) {
     for (int k = 0; k < depth; k += FETCH_STEPS) {
+        fetch_rows(next, k);
         for (int i = 0; i < pace; i++)
             fetch_line(next, line++);
         multiply_panel(sum, a + (long)k * A_STEP, a_row, panel + k * GEMM_NV,
@@ -312,9 +327,9 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
             const int pace = max((lines - 1) / max(turns, 1) + 1, LEAST_PACE);
             int line = 0;
 #if GEMM_TRANSPOSE_B
-            const next_panel next = {AT(b) + (long)next_column * k + next_k, k};
+            next_parts next = {AT(b) + (long)next_column * k + next_k, 0, k, k};
 #else
-            const next_panel next = {AT(b) + (long)next_k * n + next_column, n};
+            next_parts next = {AT(b) + (long)next_k * n + next_column, 0, n, k};
 #endif
             for (int row = row_begin; row < row_end; row += GEMM_MR) {
 #if GEMM_TRANSPOSE_A
@@ -334,8 +349,12 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                                      depth);
                 else
 #endif
-                if (row > row_begin && line < lines) {
-                    multiply_panel_fetching(sum, left, a_row, panel, depth, &next, line, pace);
+                if (CAN_PREFETCH && row > row_begin) {
+                    const int is_last_row = row + GEMM_MR >= row_end;
+                    const int next_top = is_last_row ? row_begin : min(row + GEMM_MR, m - GEMM_MR);
+                    next.a = AT(a) + (long)next_top * k + (is_last_row ? next_k : at_k);
+                    multiply_panel_fetching(sum, left, a_row, panel, depth, &next, line,
+                                            line < lines ? pace : 0);
                     line += pace * (k_block / FETCH_STEPS);
                 } else {
                     multiply_panel(sum, left, a_row, panel, depth);
