@@ -62,6 +62,40 @@ Test(conv2d_im2col, needs_no_columns_for_a_window_of_one_pixel) {
 
 /* A cap of 64 KB leaves 8,192 floats for a slab: several slabs and a shorter last one; of the input
  * gradient whole images, or rows of one. */
+/* AUTO on CPUs: gradients of windows of one pixel are products; the filter gradient of many pixels
+ * and many channels is not, nor a tensor larger than a slab. */
+Test(conv2d_im2col, serves_gradients_of_single_pixels_on_cpus) {
+    const struct {
+        int64_t n, c, k, window;
+        oce_pass pass;
+        bool is_product;
+    } cases[] = {{3, 20, 33, 1, OCE_PASS_INPUT_GRAD, true},
+                 {3, 20, 33, 1, OCE_PASS_FILTER_GRAD, true},
+                 {3, 20, 33, 1, OCE_PASS_FORWARD, false},
+                 {3, 20, 33, 3, OCE_PASS_INPUT_GRAD, false},
+                 {9, 20, 33, 1, OCE_PASS_FILTER_GRAD, false},
+                 {9, 20, 4, 1, OCE_PASS_FILTER_GRAD, true},
+                 {9, 3, 33, 1, OCE_PASS_FILTER_GRAD, true},
+                 {10000, 20, 33, 1, OCE_PASS_INPUT_GRAD, false}};
+    oce_device *device = test_open_device();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        oce_conv2d_desc desc = describe(cases[i].n, 5, 4, cases[i].c, cases[i].k, cases[i].window);
+        desc.family = OCE_CONV2D_AUTO;
+        oce_conv2d_plan *plan = NULL;
+        TEST_OK(conv2d_plan(device, &desc, cases[i].pass, &plan));
+        const bool is_product = oce_conv2d_plan_family(plan, cases[i].pass) == OCE_CONV2D_IM2COL;
+        if (oce_device_limits(device)->is_cpu)
+            cr_expect_eq(is_product, cases[i].is_product, "case %zu", i);
+        oce_conv2d_plan_destroy(plan);
+        if (cases[i].n < 10)
+            conv2d_check(device, &desc, cases[i].pass, NULL, i, 1e-5);
+    }
+    oce_conv2d_desc empty = describe(3, 5, 4, 0, 0, 1);
+    empty.family = OCE_CONV2D_AUTO;
+    conv2d_check(device, &empty, OCE_PASS_FILTER_GRAD, NULL, 9, 1e-5);
+    oce_device_close(device);
+}
+
 Test(conv2d_im2col, divides_what_does_not_fit_into_slabs) {
     const conv2d_placing with_halos = {.x_halo = {1, 1, 2, 1}, .y_halo = {1, 0, 2, 1}, .before = 1};
     setenv("OCELLI_CAP", "allocation=64K", 1);

@@ -37,7 +37,8 @@ typedef enum oce_conv2d_family {
                               1e-5), unless no_winograd is set */
     OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
                               products of them, by CLBlast on GPUs: any shape of which a slab fits
-                              into the device's largest allocation */
+                              into the device's largest allocation. On CPUs AUTO chooses it for
+                              gradients of windows of one pixel, which need no such copy */
     OCE_CONV2D_IMPLICIT_GEMM, /**< tiles of a matrix product gathered from the images, for GPUs: up
                                    to 2^30 pixels and 2^23 channels */
     OCE_CONV2D_FAMILIES       /**< how many there are */

@@ -135,8 +135,11 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
         list[count++] = &oce_conv2d_winograd;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd_few;
+    const bool suits_im2col = oce_conv2d_im2col.suits(&plan->shape, limits, pass);
+    if (limits->is_cpu && suits_im2col)
+        list[count++] = &oce_conv2d_im2col;
     list[count++] = limits->is_cpu ? &oce_conv2d_direct : &oce_conv2d_implicit_gemm;
-    if (!limits->is_cpu && oce_conv2d_im2col.suits(&plan->shape, limits, pass))
+    if (!limits->is_cpu && suits_im2col)
         list[count++] = &oce_conv2d_im2col;
     list[count++] = &oce_conv2d_naive;
     return count;

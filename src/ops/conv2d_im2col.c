@@ -25,6 +25,8 @@
  * of the filter gradient's sum; only where test caps leave less is it less. */
 static const int64_t slab_floats = INT64_C(8) << 20;
 
+enum { FEW_PIXELS = 128, FEW_CHANNELS = 4 /* see suits_cpu() */ };
+
 /* How a pass is divided into slabs. */
 typedef struct division {
     int64_t pixels; /* of Y in a slab, all but the last */
@@ -99,11 +101,29 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
     return divide(shape, limits, pass, &slabs, reason, reason_bytes);
 }
 
-/* Where fast products can be had: with naive ones the naive family needs no workspace. */
+static bool is_pointwise(const oce_window_geometry *g) {
+    bool one = true;
+    for (int axis = 0; axis < 2; axis++)
+        one = one && g->size[axis] == 1 && g->stride[axis] == 1 && g->before[axis] == 0 &&
+              g->input[axis] == g->output[axis];
+    return one;
+}
+
+/* On CPUs: gradients of windows of one pixel, which are products of the tensors as they are. The
+ * input gradient then needs no transposed copy of the filter; and the filter gradient no partial
+ * sums, which is faster for few pixels, or for few channels on one side. Larger tensors than a slab
+ * the direct family takes faster through memory. */
+static bool suits_cpu(const oce_conv2d_shape *shape, oce_pass pass) {
+    const int64_t pixels = pixel_count(shape);
+    const int64_t fewest = oce_min_int64(shape->channels, shape->filters);
+    return pass != OCE_PASS_FORWARD && is_pointwise(&shape->window) &&
+           pixels <= slab_floats / oce_max_int64(shape->channels + shape->filters, 1) &&
+           (pass == OCE_PASS_INPUT_GRAD || pixels <= FEW_PIXELS || fewest <= FEW_CHANNELS);
+}
+
+/* On GPUs: where fast products can be had; with naive ones the naive family needs no workspace. */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
-    (void)shape;
-    (void)pass;
-    return limits->max_work_group >= 64;
+    return limits->is_cpu ? suits_cpu(shape, pass) : limits->max_work_group >= 64;
 }
 
 /* ---- Planning ------------------------------------------------------------------------------ */
@@ -164,14 +184,6 @@ static oce_status plan_workspace(oce_device *device, const oce_conv2d_shape *sha
                 "conv2d: im2col needs %zu bytes of workspace, the largest allocation is %zu", bytes,
                 most);
     return OCE_OK;
-}
-
-static bool is_pointwise(const oce_window_geometry *g) {
-    bool one = true;
-    for (int axis = 0; axis < 2; axis++)
-        one = one && g->size[axis] == 1 && g->stride[axis] == 1 && g->before[axis] == 0 &&
-              g->input[axis] == g->output[axis];
-    return one;
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
