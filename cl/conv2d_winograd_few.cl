@@ -156,6 +156,15 @@ static inline void multiply(SCRATCH const float *const first[TILES], __global co
     }
 }
 
+/* A^T M of `run` tiles for a vector of output channels; surplus ones repeat the last. */
+static inline void multiply_run(SCRATCH const float *const in[RUN], __global const float *filter,
+                                const int column_step, const int channels, const int run,
+                                floatv (*partway)[TILE * ALPHA]) {
+    for (int j = 0; j < ALPHA; j++)
+        for (int t = 0; t < run; t += TILES)
+            multiply(in + t, filter, j * column_step, channels, partway + t, j);
+}
+
 /*
  * The transformed filter G F G^T: out[vector of output channels][column of positions][input
  * channel][row of positions][VW]; the last vector is filled up with zeros. The filter is
@@ -245,9 +254,7 @@ KERNEL void winograd_few_forward(IN(x), const long x_image, const long x_down, c
                     SCRATCH const float *in[RUN];
                     for (int t = 0; t < RUN; t++)
                         in[t] = inputs + tiles[min(begin + t, count - 1)].lane;
-                    for (int j = 0; j < ALPHA; j++)
-                        for (int t = 0; t < run; t += TILES)
-                            multiply(in + t, f, j * column_step, channels, partway + t, j);
+                    multiply_run(in, f, column_step, channels, run, partway);
                     for (int t = 0; t < run; t++)
                         store_tile(partway[t], bias_k, least, lanes, to, y_down, y_right,
                                    tiles + begin + t);
@@ -255,3 +262,107 @@ KERNEL void winograd_few_forward(IN(x), const long x_image, const long x_down, c
         }
     }
 }
+
+#if POOL_KH
+
+/* max(A^T M A + bias, least) from A^T M, kept for the pool. */
+static inline void keep_tile(const floatv partway[TILE * ALPHA], const floatv bias,
+                             const floatv least, SCRATCH float *to, const int down,
+                             const int right) {
+    for (int i = 0; i < TILE; i++, to += down) {
+        floatv y[TILE];
+        interpolate(partway + i * ALPHA, TILE, y);
+        UNROLL for (int j = 0; j < TILE; j++) {
+            y[j] += bias;
+            KEEP(y[j] < least ? least : y[j], to + j * right);
+        }
+    }
+}
+
+/*
+ * y = max pool(act(conv(x, filter) + bias)). A part is band_rows rows of an image's outputs, of
+ * which it has `bands` bands, and `vectors` vectors of the output channels, of which there are
+ * `blocks` blocks. What the windows of a band hold is computed in whole tiles, at most part_rows
+ * rows of them, and stays in scratch memory, [row][column][channel of the block]; it is pooled as
+ * soon as enough of it is there. winners: as max_pool in pool.cl writes them; may be absent.
+ */
+KERNEL void winograd_few_pool(IN(x), const long x_image, const long x_down, const long x_right,
+                              IN(filter), IN(bias), OUT(y), const long y_image, const long y_down,
+                              const long y_right, OUT_BYTES(winners), INOUT(scratch),
+                              const long scratch_group, const int rows, const int columns,
+                              const int top, const int left, const int channels,
+                              const int filters, const int between_rows,
+                              const int between_columns, const int tile_columns,
+                              const int output_rows, const int output_columns,
+                              const int part_rows, const int band_rows, const int bands,
+                              const int vectors, const int blocks, const long parts,
+                              const int relu) {
+    const floatv least = (floatv)(relu ? 0 : -INFINITY);
+    TAKE_SCRATCH(inputs, get_group_id(0));
+    SCRATCH float *planes = inputs + POSITIONS * channels * VW;
+    const int column_step = channels * ALPHA * VW; /* between columns of positions */
+    const int pitch = tile_columns + BEYOND;
+    const int plane = (part_rows + BEYOND) * pitch + VW;
+    SCRATCH float *between = planes + TILE * TILE * channels * plane;
+    const int right = vectors * VW, down = tile_columns * TILE * right; /* of `between` */
+    const int output_image = output_rows * output_columns * filters;
+    for (long part = get_group_id(0); part < parts; part += get_num_groups(0)) {
+        const int first_k = (int)(part % blocks) * vectors * VW;
+        const int first_output = (int)(part / blocks % bands) * band_rows;
+        const long image = part / blocks / bands;
+        const int end_k = min(first_k + vectors * VW, filters);
+        const int end_output = min(first_output + band_rows, output_rows);
+        const int first_row = max(first_output * POOL_SH - POOL_TOP, 0) / TILE;
+        const int end_row = min((end_output - 1) * POOL_SH - POOL_TOP + POOL_KH, between_rows);
+        const int tall = (end_row + TILE - 1) / TILE - first_row;
+        __global float *to = AT(y) + image * y_image + first_k;
+        __global uchar *winners_to =
+            winners_base ? AT(winners) + image * output_image + first_k : 0;
+        int pooled = first_output; /* the rows before are there */
+        load_planes(AT(x) + image * x_image, x_down, x_right, rows, columns,
+                    first_row * TILE - top, -left, channels, tall, pitch, plane, planes);
+        for (int first = 0; first < tall * pitch; first += VW) {
+            /* Of each tile its lane, its place, and the rows of tiles that it completes */
+            int count = 0, lanes[VW], at[VW], whole[VW];
+            for (int t = 0; t < VW && first + t < tall * pitch; t++) {
+                const int row = (first + t) / pitch, column = (first + t) % pitch;
+                if (column >= tile_columns)
+                    continue;
+                lanes[count] = t;
+                whole[count] = row + (column == tile_columns - 1);
+                at[count++] = row * TILE * down + column * TILE * right;
+            }
+            if (count == 0)
+                continue;
+            for (int c = 0; c < channels; c++)
+                load_inputs(planes + c * TILE * TILE * plane, plane, pitch, first,
+                            inputs + c * ALPHA * VW, column_step);
+            for (int begin = 0; begin < count; begin += RUN) {
+                const int run = min(count - begin, RUN), there = whole[begin + run - 1];
+                const int ready = there == tall
+                                      ? end_output
+                                      : min(pooled_of((first_row + there) * TILE), end_output);
+                SCRATCH const float *in[RUN];
+                for (int t = 0; t < RUN; t++)
+                    in[t] = inputs + lanes[min(begin + t, count - 1)];
+                for (int k = first_k; k < end_k; k += VW) {
+                    const floatv bias_k =
+                        bias_base ? load_lanes(AT(bias) + k, filters - k) : (floatv)(0);
+                    floatv partway[RUN][TILE * ALPHA]; /* A^T M */
+                    fetch_pooled(to + k - first_k, y_down, y_right, pooled, ready, output_columns);
+                    multiply_run(in, AT(filter) + (long)k * POSITIONS * channels, column_step,
+                                 channels, run, partway);
+                    for (int t = 0; t < run; t++)
+                        keep_tile(partway[t], bias_k, least, between + at[begin + t] + k - first_k,
+                                  down, right);
+                }
+                pool_rows(between - first_row * TILE * down, down, right, between_rows,
+                          between_columns, pooled, ready, output_columns, end_k - first_k, to,
+                          y_down, y_right, winners_to, filters);
+                pooled = max(pooled, ready);
+            }
+        }
+    }
+}
+
+#endif

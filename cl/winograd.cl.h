@@ -136,3 +136,154 @@ static inline float scale(const int i) {
     UNROLL for (int k = 0; k <= PAIRS; k++) chosen = (i + 1) / 2 == k ? scales[k] : chosen;
     return chosen;
 }
+
+/*
+ * Max pooling of what a group has in its scratch memory: windows of POOL_KH x POOL_KW, POOL_SH and
+ * POOL_SW apart, POOL_TOP rows and POOL_LEFT columns of padding. POOL_KH 0: no kernel pools.
+ */
+#ifndef POOL_KH
+#define POOL_KH 0
+#endif
+#ifndef POOL_KW
+#define POOL_KW 2
+#endif
+#ifndef POOL_SH
+#define POOL_SH 2
+#endif
+#ifndef POOL_SW
+#define POOL_SW 2
+#endif
+#ifndef POOL_TOP
+#define POOL_TOP 0
+#endif
+#ifndef POOL_LEFT
+#define POOL_LEFT 0
+#endif
+
+#if POOL_KH
+
+/* Unrolls the loops over a whole window, unless it is large. */
+#if POOL_KH * POOL_KW <= 25
+#define UNROLL_WINDOW UNROLL
+#else
+#define UNROLL_WINDOW
+#endif
+
+/* PoCL calls a function of this size, and passes the vectors through memory. */
+#define ALWAYS_INLINE __attribute__((always_inline))
+
+typedef ucharv ucharv_of_bytes __attribute__((aligned(1)));
+
+/* The first `lanes` lanes of winners, a byte each. */
+static inline void store_winners(const intv winners, __global uchar *to, const int lanes) {
+    if (lanes >= VW) {
+        *(__global ucharv_of_bytes *)to = convert_ucharv(winners);
+        return;
+    }
+    int some[VW];
+    vstorev(winners, 0, some);
+    for (int i = 0; i < lanes; i++)
+        to[i] = (uchar)some[i];
+}
+
+typedef struct maximum {
+    floatv value;
+    intv position;
+} maximum;
+
+/* As in pool.cl: a NaN or an equal that comes later does not win. */
+#define TAKE_LARGER(m, from, at)                                                                   \
+    do {                                                                                           \
+        const floatv candidate = vloadv(0, from);                                                  \
+        const intv wins = (m).value < candidate;                                                   \
+        (m).value = select((m).value, candidate, wins);                                            \
+        (m).position = select((m).position, (intv)(at), wins);                                     \
+    } while (0)
+
+/* The maximum of rows r0..r1-1 and columns s0..s1-1 of a window whose element (0,0) is at x. */
+ALWAYS_INLINE maximum max_of_part(SCRATCH const float *x, const int down, const int right,
+                                  const int r0, const int r1, const int s0, const int s1) {
+    maximum m;
+    m.value = vloadv(0, x + r0 * down + s0 * right);
+    m.position = (intv)(r0 * POOL_KW + s0);
+    for (int r = r0; r < r1; r++)
+        for (int s = s0; s < s1; s++)
+            TAKE_LARGER(m, x + r * down + s * right, r * POOL_KW + s);
+    return m;
+}
+
+ALWAYS_INLINE maximum max_of_window(SCRATCH const float *x, const int down, const int right) {
+    maximum m;
+    m.value = vloadv(0, x);
+    m.position = (intv)(0);
+    UNROLL_WINDOW
+    for (int r = 0; r < POOL_KH; r++)
+        UNROLL_WINDOW
+        for (int s = 0; s < POOL_KW; s++)
+            if (r + s > 0)
+                TAKE_LARGER(m, x + r * down + s * right, r * POOL_KW + s);
+    return m;
+}
+
+/*
+ * Row i of what the pool makes of some channels of the image of rows x columns whose pixel (0,0)
+ * lies, or would lie, at x, pixels `right` floats apart: the first `lanes` of them to `to` and,
+ * unless that is absent, the winners to `winners`, `channels` bytes a pixel.
+ */
+ALWAYS_INLINE void pool_row(SCRATCH const float *x, const int down, const int right, const int rows,
+                            const int columns, const int i, const int pool_columns, const int lanes,
+                            __global float *to, const long to_right, __global uchar *winners,
+                            const int channels) {
+    const int r0 = max(0, POOL_TOP - i * POOL_SH);
+    const int r1 = min(POOL_KH, rows + POOL_TOP - i * POOL_SH);
+    x += (i * POOL_SH - POOL_TOP) * down - POOL_LEFT * right;
+    for (int j = 0; j < pool_columns; j++) {
+        const int s0 = max(0, POOL_LEFT - j * POOL_SW);
+        const int s1 = min(POOL_KW, columns + POOL_LEFT - j * POOL_SW);
+        const bool is_whole = r1 - r0 == POOL_KH && s1 - s0 == POOL_KW;
+        for (int c = 0; c < lanes; c += VW) {
+            SCRATCH const float *window = x + j * POOL_SW * right + c;
+            maximum m;
+            if (is_whole)
+                m = max_of_window(window, down, right);
+            else
+                m = max_of_part(window, down, right, r0, r1, s0, s1);
+            store_lanes(m.value, to + j * to_right + c, lanes - c);
+            if (winners)
+                store_winners(m.position, winners + j * channels + c, lanes - c);
+        }
+    }
+}
+
+/* The same for rows begin..end-1; to and winners are those of row 0. */
+static inline void pool_rows(SCRATCH const float *x, const int down, const int right,
+                             const int rows, const int columns, const int begin, const int end,
+                             const int pool_columns, const int lanes, __global float *to,
+                             const long to_down, const long to_right, __global uchar *winners,
+                             const int channels) {
+    if (winners)
+        for (int i = begin; i < end; i++)
+            pool_row(x, down, right, rows, columns, i, pool_columns, lanes, to + i * to_down,
+                     to_right, winners + (long)i * pool_columns * channels, channels);
+    else
+        for (int i = begin; i < end; i++)
+            pool_row(x, down, right, rows, columns, i, pool_columns, lanes, to + i * to_down,
+                     to_right, 0, channels);
+}
+
+/* Asks for a vector of each pixel of the rows begin..end-1 of the pool's outputs, to write it. */
+static inline void fetch_pooled(__global const float *to, const long to_down, const long to_right,
+                                const int begin, const int end, const int pool_columns) {
+#if CAN_PREFETCH
+    for (int i = begin; i < end; i++)
+        for (int j = 0; j < pool_columns; j++)
+            PREFETCH_TO_WRITE(to + i * to_down + j * to_right);
+#endif
+}
+
+/* How many rows of the pool's outputs hold nothing beyond the first `rows` rows of its input. */
+static inline int pooled_of(const int rows) {
+    return max(rows + POOL_TOP - POOL_KH + POOL_SH, 0) / POOL_SH;
+}
+
+#endif

@@ -3,6 +3,8 @@
 #include "support/device.h"
 #include "support/tiny_network.h"
 
+#include "device/device.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,7 +150,9 @@ Test(strips, save_the_memory_of_the_largest_outputs) {
     oce_model *few = large_model(device, 12, 1), *many = large_model(device, 40, 1);
     const size_t image = (size_t)SIDE * SIDE * 32 * sizeof(float);
     const size_t pooled = (size_t)(SIDE / 4) * (SIDE / 4) * 32 * sizeof(float);
-    cr_expect_eq(bytes_of(few, "first output"), 12 * image);
+    /* Nor is there one of a layer that pools its output as it computes it. */
+    const bool is_pooled = is_cpu && oce_device_limits(device)->vector_width >= 8;
+    cr_expect_eq(bytes_of(few, "first output"), is_pooled ? 0 : 12 * image);
     cr_expect_eq(bytes_of(few, "second output"), 12 * image);
     cr_expect_eq(bytes_of(many, "first output"), is_cpu ? 0 : 40 * image);
     cr_expect_eq(bytes_of(many, "second output"), is_cpu ? 0 : 40 * image);

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "device/device.h"
 #include "nn/strips.h"
+#include "ops/conv2d_pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,12 +49,30 @@ static oce_status add_variable(oce_graph *graph, const oce_layer *layer, bool is
 
 /* A family that cannot serve this layer leaves it to the library's choice. */
 static oce_status create_conv(const oce_graph *graph, oce_conv2d_desc *desc, unsigned passes,
-                              oce_node *node) {
-    const oce_status status = oce_conv2d_plan_create(graph->device, desc, passes, &node->conv);
+                              oce_conv2d_plan **plan) {
+    const oce_status status = oce_conv2d_plan_create(graph->device, desc, passes, plan);
     if (status != OCE_ERROR_UNSUPPORTED || desc->family == OCE_CONV2D_AUTO)
         return status;
     desc->family = OCE_CONV2D_AUTO;
-    return oce_conv2d_plan_create(graph->device, desc, passes, &node->conv);
+    return oce_conv2d_plan_create(graph->device, desc, passes, plan);
+}
+
+oce_conv2d_plan *oce_node_gradients(const oce_node *node) {
+    return node->is_pooled ? node->conv_grad : node->conv;
+}
+
+/* Plans the forward pass with the pool above, if there is one that it can compute too. A failure
+ * leaves it to the two apart, which find the same one or none. */
+static void plan_pooled(const oce_graph *graph, const oce_conv2d_desc *desc, oce_node *node) {
+    const int above = (int)(node - graph->nodes) + 1;
+    const oce_layer *layers = graph->network->layers;
+    if (above == graph->network->layer_count || layers[above].kind != OCE_LAYER_MAX_POOL)
+        return;
+    oce_conv2d_desc whole = *desc;
+    whole.batch = graph->batch;
+    node->is_pooled = oce_conv2d_plan_create_pooled(graph->device, &whole, &layers[above].window,
+                                                    &node->conv) == OCE_OK &&
+                      node->conv != NULL;
 }
 
 static oce_status create_gemm(const oce_graph *graph, oce_gemm_desc desc, oce_gemm_plan **plan) {
@@ -83,12 +102,15 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
                             .gemm_family = options->gemm_family,
                             .no_winograd = options->no_winograd,
                             .keeps_filter = !graph->training};
-    unsigned passes = OCE_PASS_FORWARD;
+    plan_pooled(graph, &desc, node);
+    unsigned passes = node->is_pooled ? 0 : OCE_PASS_FORWARD;
     if (graph->training)
         passes |= OCE_PASS_FILTER_GRAD;
     if (node->needs_input_grad)
         passes |= OCE_PASS_INPUT_GRAD;
-    OCE_TRY(create_conv(graph, &desc, passes, node));
+    if (passes != 0)
+        OCE_TRY(
+            create_conv(graph, &desc, passes, node->is_pooled ? &node->conv_grad : &node->conv));
     const int64_t weights[4] = {window.size[0], window.size[1], node->input[2], layer->units};
     OCE_TRY(add_variable(graph, layer, false, 4, weights, &node->weights));
     return add_variable(graph, layer, true, 1, &layer->units, &node->bias);
@@ -230,6 +252,7 @@ void oce_graph_release(oce_graph *graph) {
     for (int i = 0; i < graph->node_count; i++) {
         oce_node *node = &graph->nodes[i];
         oce_conv2d_plan_destroy(node->conv);
+        oce_conv2d_plan_destroy(node->conv_grad);
         oce_pool_plan_destroy(node->pool);
         oce_gemm_plan_destroy(node->gemm_forward);
         oce_gemm_plan_destroy(node->gemm_input_grad);

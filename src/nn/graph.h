@@ -36,7 +36,9 @@ typedef struct oce_node {
     bool
         fuses_relu_grad; /* max pool right above a ReLU convolution: applies that ReLU's gradient */
     int64_t strip;       /* conv: images computed at a time, together with the pool above; else 0 */
+    bool is_pooled;      /* conv: its forward pass computes the pool above too, and no output */
     oce_conv2d_plan *conv;
+    oce_conv2d_plan *conv_grad; /* its gradients, where is_pooled; else NULL: conv has them */
     oce_pool_plan *pool;
     oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
     oce_halo halo;        /* of its output */
@@ -83,6 +85,9 @@ void oce_graph_release(oce_graph *graph);
 /* Tensor of variable `index` within `block`. */
 oce_status oce_graph_variable(const oce_graph *graph, int index, oce_buffer *block,
                               oce_tensor *tensor);
+
+/* The plan that has a convolution node's gradients. */
+oce_conv2d_plan *oce_node_gradients(const oce_node *node);
 
 /* Forward pass of a convolution node to its output tensor. */
 oce_status oce_node_convolve(const oce_node *node, const oce_memory *memory, const oce_tensor *x,

@@ -8,6 +8,8 @@
 #include <ocelli/elementwise.h>
 #include <ocelli/softmax.h>
 
+#include <string.h>
+
 /* Adds a buffer for a float tensor [images, h, w, c] with a halo. */
 static oce_status add_tensor(oce_memory *memory, const char *prefix, const char *what,
                              int64_t images, const int64_t shape[3], const oce_halo *halo,
@@ -19,9 +21,13 @@ static oce_status add_tensor(oce_memory *memory, const char *prefix, const char 
 }
 
 static oce_halo wanted_halo(const oce_graph *graph, int consumer) {
-    if (consumer < graph->node_count && graph->nodes[consumer].conv != NULL)
-        return oce_conv2d_plan_halo(graph->nodes[consumer].conv);
-    return (oce_halo){0, 0, 0, 0};
+    const oce_halo none = {0, 0, 0, 0};
+    const oce_node *node = consumer < graph->node_count ? &graph->nodes[consumer] : NULL;
+    if (node == NULL || node->conv == NULL)
+        return none;
+    const oce_halo halo = oce_conv2d_plan_halo(node->conv);
+    const bool is_none = memcmp(&halo, &none, sizeof halo) == 0;
+    return is_none && node->conv_grad != NULL ? oce_conv2d_plan_halo(node->conv_grad) : halo;
 }
 
 static size_t max_size(size_t a, size_t b) {
@@ -42,6 +48,8 @@ static size_t node_workspace(const oce_graph *graph, const oce_node *node, const
     size_t bytes = 0;
     if (node->conv != NULL)
         bytes = oce_conv2d_plan_workspace(node->conv, halo);
+    if (node->conv_grad != NULL)
+        bytes = max_size(bytes, oce_conv2d_plan_workspace(node->conv_grad, halo));
     const oce_gemm_plan *gemms[] = {node->gemm_forward, node->gemm_input_grad,
                                     node->gemm_filter_grad};
     for (int i = 0; i < OCE_COUNT(gemms); i++)
@@ -58,7 +66,7 @@ static size_t node_workspace(const oce_graph *graph, const oce_node *node, const
  * strip.
  */
 static bool is_output_shared(const oce_graph *graph, const oce_node *node) {
-    return graph->training && node->strip > 0;
+    return graph->training && node->strip > 0 && !node->is_pooled;
 }
 
 static oce_status plan_output(oce_graph *graph, oce_node *node, oce_memory *memory) {
@@ -72,7 +80,7 @@ static oce_status plan_output(oce_graph *graph, oce_node *node, oce_memory *memo
     const bool dropout_next =
         index + 1 < graph->node_count && graph->nodes[index + 1].layer->kind == OCE_LAYER_DROPOUT;
     node->halo = dropout_next ? (oce_halo){0, 0, 0, 0} : wanted_halo(graph, index + 1);
-    if (is_output_shared(graph, node))
+    if (node->is_pooled || is_output_shared(graph, node))
         return OCE_OK;
     return add_tensor(memory, node->layer->name, "output", output_images(graph, node), node->output,
                       &node->halo, &node->output_buffer);
@@ -139,11 +147,12 @@ static oce_status plan_gradients(oce_graph *graph, oce_memory *memory) {
     for (int i = 0; i < graph->node_count; i++) {
         const oce_node *node = &graph->nodes[i];
         size_t elements = 0;
-        if (!is_output_shared(graph, node))
+        if (node->strip == 0)
             continue;
-        OCE_TRY(grad_size(node, node->strip, &elements));
-        strip = max_size(strip, elements);
         strip_block = max_size(strip_block, oce_node_block(graph, node));
+        OCE_TRY(grad_size(node, node->strip, &elements));
+        if (is_output_shared(graph, node))
+            strip = max_size(strip, elements);
     }
     if (strip_block > 0)
         OCE_TRY(oce_memory_add(memory, "", "strip parameter gradients", strip_block * sizeof(float),
@@ -186,6 +195,8 @@ oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory) {
                             &graph->input_halo, &graph->input));
     for (int i = 0; i < graph->node_count; i++) {
         oce_node *node = &graph->nodes[i];
+        if (node->is_pooled)
+            continue; /* it has no output */
         const int64_t dim[4] = {output_images(graph, node), node->output[0], node->output[1],
                                 node->output[2]};
         OCE_TRY(oce_tensor_view(oce_memory_buffer(memory, node->output_buffer), 0, dim, &node->halo,

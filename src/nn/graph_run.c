@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "device/device.h"
 #include "nn/strips.h"
+#include "ops/conv2d_pool.h"
 
 #include <ocelli/elementwise.h>
 
@@ -29,6 +30,17 @@ oce_status oce_node_convolve(const oce_node *node, const oce_memory *memory, con
         return oce_conv2d_forward(node->conv, x, weights, bias, &node->output_tensor, workspace);
     return oce_conv2d_forward_prepared(node->conv, x, weights, prepared, bias, &node->output_tensor,
                                        workspace);
+}
+
+/* A convolution and the max pool above it. */
+static oce_status forward_pooled(const oce_graph *graph, const oce_node *conv,
+                                 const oce_memory *memory, const oce_tensor *x,
+                                 const oce_tensor *weights, const oce_tensor *bias) {
+    const oce_node *pool = conv + 1;
+    return oce_conv2d_forward_pooled(
+        conv->conv, x, weights, oce_memory_buffer(memory, conv->prepared_buffer), bias,
+        &pool->output_tensor, oce_memory_buffer(memory, pool->winners_buffer),
+        oce_memory_buffer(memory, graph->workspace_buffer));
 }
 
 /* Without training, filters are prepared once for all passes with the same parameters. */
@@ -58,12 +70,14 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
         OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
         OCE_TRY(oce_graph_variable(graph, node->bias, parameters, &bias));
     }
-    if (node->strip > 0)
+    if (node->strip > 0 && !node->is_pooled)
         return oce_strips_forward(graph, index, memory, x, &weights, &bias);
     oce_device_label(graph->device, node->forward_label,
                      oce_node_forward_flops(node) * (double)graph->batch);
     switch (node->layer->kind) {
     case OCE_LAYER_CONV2D:
+        if (node->is_pooled)
+            return forward_pooled(graph, node, memory, x, &weights, &bias);
         return oce_node_convolve(node, memory, x, &weights, &bias, workspace);
     case OCE_LAYER_MAX_POOL:
     case OCE_LAYER_AVERAGE_POOL:
@@ -87,7 +101,8 @@ oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buf
         OCE_TRY(prepare_filters(graph, memory, parameters));
     for (int i = 0; i < graph->node_count; i++) {
         OCE_TRY(forward_node(graph, i, memory, parameters, dropout));
-        i += graph->nodes[i].strip > 0; /* the pool above was computed too */
+        i += graph->nodes[i].strip > 0 ||
+             graph->nodes[i].is_pooled; /* the pool above was computed too */
     }
     return OCE_OK;
 }
@@ -127,14 +142,14 @@ static oce_status backward_weighted(oce_graph *graph, int index, const oce_memor
     else
         OCE_TRY(oce_bias_grad(device, dy, &dbias, workspace));
     if (node->conv != NULL)
-        OCE_TRY(oce_conv2d_filter_grad(node->conv, x, dy, &dweights, workspace));
+        OCE_TRY(oce_conv2d_filter_grad(oce_node_gradients(node), x, dy, &dweights, workspace));
     else
         OCE_TRY(oce_gemm_run(node->gemm_filter_grad, x, dy, NULL, &dweights, workspace));
     if (!node->needs_input_grad)
         return OCE_OK;
     oce_device_label(device, node->grad_label, flops);
     if (node->conv != NULL)
-        return oce_conv2d_input_grad(node->conv, dy, &weights, dx, workspace);
+        return oce_conv2d_input_grad(oce_node_gradients(node), dy, &weights, dx, workspace);
     return oce_gemm_run(node->gemm_input_grad, dy, &weights, NULL, dx, workspace);
 }
 

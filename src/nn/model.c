@@ -223,11 +223,11 @@ void oce_model_layer(const oce_model *model, int index, oce_layer_info *info) {
         info->forward =
             oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_FORWARD));
         if (node->needs_input_grad)
-            info->input_grad =
-                oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_INPUT_GRAD));
+            info->input_grad = oce_conv2d_family_name(
+                oce_conv2d_plan_family(oce_node_gradients(node), OCE_PASS_INPUT_GRAD));
         if (training)
-            info->filter_grad =
-                oce_conv2d_family_name(oce_conv2d_plan_family(node->conv, OCE_PASS_FILTER_GRAD));
+            info->filter_grad = oce_conv2d_family_name(
+                oce_conv2d_plan_family(oce_node_gradients(node), OCE_PASS_FILTER_GRAD));
     }
     if (node->gemm_forward != NULL)
         info->forward = oce_gemm_family_name(oce_gemm_plan_family(node->gemm_forward));

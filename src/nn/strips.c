@@ -77,12 +77,12 @@ static oce_status grad_strip(oce_graph *graph, int index, const oce_strips_grad 
                                  pool->fuses_relu_grad ? &pool->output_tensor : NULL, dy));
     oce_device_label(graph->device, conv->filter_label, flops);
     OCE_TRY(oce_bias_grad(graph->device, dy, dbias, workspace));
-    OCE_TRY(oce_conv2d_filter_grad(conv->conv, &x, dy, dweights, workspace));
+    OCE_TRY(oce_conv2d_filter_grad(oce_node_gradients(conv), &x, dy, dweights, workspace));
     if (!conv->needs_input_grad)
         return OCE_OK;
     const oce_tensor dx = strip_of(g->dx, first, conv->strip);
     oce_device_label(graph->device, conv->grad_label, flops);
-    return oce_conv2d_input_grad(conv->conv, dy, g->weights, &dx, workspace);
+    return oce_conv2d_input_grad(oce_node_gradients(conv), dy, g->weights, &dx, workspace);
 }
 
 /* Weights and bias of a layer as one tensor: they lie next to each other in a block. */

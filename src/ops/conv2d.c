@@ -135,6 +135,8 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
         list[count++] = &oce_conv2d_winograd;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd_few;
+    if (!limits->is_cpu && !no_winograd && oce_conv2d_winograd_gpu.suits(&plan->shape, limits, pass))
+        list[count++] = &oce_conv2d_winograd_gpu;
     const bool suits_im2col = oce_conv2d_im2col.suits(&plan->shape, limits, pass);
     if (limits->is_cpu && suits_im2col)
         list[count++] = &oce_conv2d_im2col;
@@ -175,7 +177,8 @@ static void release_pass(planned_pass *p) {
     *p = (planned_pass){0};
 }
 
-/* Plans a pass with one family: OCE_ERROR_UNSUPPORTED if it does not serve the shape. */
+/* Plans a pass with one family: OCE_ERROR_UNSUPPORTED if it does not serve the shape. One that
+ * cannot pool what it should is left unplanned. */
 static oce_status try_method(oce_device *device, const oce_conv2d_shape *shape,
                              const oce_conv2d_method *method, oce_pass pass, planned_pass *p) {
     char reason[REASON_BYTES] = "";
@@ -183,6 +186,9 @@ static oce_status try_method(oce_device *device, const oce_conv2d_shape *shape,
                     method->serves(shape, oce_device_limits(device), pass, reason, sizeof reason),
                 OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
                 oce_conv2d_family_name(method->family), pass_name(pass), reason);
+    if (shape->is_pooled &&
+        (method->pools == NULL || !method->pools(shape, oce_device_limits(device))))
+        return OCE_OK;
     p->method = method;
     oce_status status = method->prepare(device, shape, pass, &p->state);
     if (status == OCE_OK)
@@ -245,17 +251,14 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
     return try_method(plan->device, &plan->shape, method, pass, p);
 }
 
-oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
-                                  oce_conv2d_plan **result) {
+oce_status oce_conv2d_plan_resolved(oce_device *device, const oce_conv2d_desc *desc,
+                                    const oce_conv2d_shape *shape, unsigned passes,
+                                    oce_conv2d_plan **result) {
     *result = NULL;
-    OCE_REQUIRE(passes != 0 && (passes & ~(unsigned)OCE_PASS_ALL) == 0, OCE_ERROR_INVALID_ARGUMENT,
-                "conv2d: %u is no set of passes", passes);
-    oce_conv2d_shape shape;
-    OCE_TRY(oce_conv2d_resolve(desc, passes, &shape));
     oce_conv2d_plan *plan = calloc(1, sizeof *plan);
     OCE_REQUIRE(plan != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     plan->device = device;
-    plan->shape = shape;
+    plan->shape = *shape;
     oce_status status = OCE_OK;
     for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD && status == OCE_OK;
          pass *= 2)
@@ -267,6 +270,16 @@ oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *des
     }
     *result = plan;
     return OCE_OK;
+}
+
+oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
+                                  oce_conv2d_plan **result) {
+    *result = NULL;
+    OCE_REQUIRE(passes != 0 && (passes & ~(unsigned)OCE_PASS_ALL) == 0, OCE_ERROR_INVALID_ARGUMENT,
+                "conv2d: %u is no set of passes", passes);
+    oce_conv2d_shape shape;
+    OCE_TRY(oce_conv2d_resolve(desc, passes, &shape));
+    return oce_conv2d_plan_resolved(device, desc, &shape, passes, result);
 }
 
 void oce_conv2d_plan_destroy(oce_conv2d_plan *plan) {
@@ -355,7 +368,10 @@ static oce_status check_run(const oce_conv2d_plan *plan, oce_pass pass,
     OCE_TRY(check_tensor(plan, o->x, names[0], plan->shape.x_dim));
     OCE_TRY(check_tensor(plan, o->filter, names[1], plan->shape.f_dim));
     OCE_TRY(oce_tensor_expect_dense(o->filter, names[1], oce_tensor_count(o->filter)));
-    OCE_TRY(check_tensor(plan, o->y, names[2], plan->shape.y_dim));
+    const oce_conv2d_shape *shape = &plan->shape;
+    const int64_t pooled[4] = {shape->batch, shape->pool.output[0], shape->pool.output[1],
+                               shape->filters};
+    OCE_TRY(check_tensor(plan, o->y, names[2], shape->is_pooled ? pooled : shape->y_dim));
     if (o->bias != NULL) {
         OCE_TRY(oce_tensor_expect_dense(o->bias, "bias", (size_t)plan->shape.filters));
         OCE_TRY(check_device(plan, o->bias->buffer, "bias"));
@@ -386,9 +402,12 @@ oce_status oce_conv2d_prepare(oce_conv2d_plan *plan, const oce_tensor *filter,
     return p->prepared > 0 ? p->method->prepare_filter(p->state, filter, prepared) : OCE_OK;
 }
 
-static oce_status forward(oce_conv2d_plan *plan, const oce_conv2d_operands *operands,
-                          oce_buffer *workspace) {
+oce_status oce_conv2d_forward_operands(oce_conv2d_plan *plan, const oce_conv2d_operands *operands,
+                                       oce_buffer *workspace) {
     const char *const names[3] = {"x", "filter", "y"};
+    if (operands->prepared != NULL)
+        OCE_TRY(check_prepared(plan, operands->prepared));
+    OCE_TRY(check_device(plan, operands->winners, "winners"));
     OCE_TRY(check_run(plan, OCE_PASS_FORWARD, operands, names, workspace));
     return oce_tensor_count(operands->y) > 0 ? run(plan, OCE_PASS_FORWARD, operands, workspace)
                                              : OCE_OK;
@@ -396,8 +415,8 @@ static oce_status forward(oce_conv2d_plan *plan, const oce_conv2d_operands *oper
 
 oce_status oce_conv2d_forward(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *filter,
                               const oce_tensor *bias, const oce_tensor *y, oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {x, filter, bias, y, NULL};
-    return forward(plan, &operands, workspace);
+    const oce_conv2d_operands operands = {x, filter, bias, y, NULL, NULL};
+    return oce_conv2d_forward_operands(plan, &operands, workspace);
 }
 
 oce_status oce_conv2d_forward_prepared(oce_conv2d_plan *plan, const oce_tensor *x,
@@ -405,15 +424,15 @@ oce_status oce_conv2d_forward_prepared(oce_conv2d_plan *plan, const oce_tensor *
                                        const oce_tensor *bias, const oce_tensor *y,
                                        oce_buffer *workspace) {
     const bool is_used = oce_conv2d_plan_prepared_bytes(plan) > 0;
-    const oce_conv2d_operands operands = {x, filter, bias, y, is_used ? prepared : NULL};
+    const oce_conv2d_operands operands = {x, filter, bias, y, is_used ? prepared : NULL, NULL};
     OCE_TRY(check_prepared(plan, prepared));
-    return forward(plan, &operands, workspace);
+    return oce_conv2d_forward_operands(plan, &operands, workspace);
 }
 
 oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
                                  const oce_tensor *filter, const oce_tensor *dx,
                                  oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {dx, filter, NULL, dy, NULL};
+    const oce_conv2d_operands operands = {dx, filter, NULL, dy, NULL, NULL};
     const char *const names[3] = {"dx", "filter", "dy"};
     OCE_TRY(check_run(plan, OCE_PASS_INPUT_GRAD, &operands, names, workspace));
     if (oce_tensor_count(dx) == 0)
@@ -425,7 +444,7 @@ oce_status oce_conv2d_input_grad(oce_conv2d_plan *plan, const oce_tensor *dy,
 
 oce_status oce_conv2d_filter_grad(oce_conv2d_plan *plan, const oce_tensor *x, const oce_tensor *dy,
                                   const oce_tensor *dfilter, oce_buffer *workspace) {
-    const oce_conv2d_operands operands = {x, dfilter, NULL, dy, NULL};
+    const oce_conv2d_operands operands = {x, dfilter, NULL, dy, NULL, NULL};
     const char *const names[3] = {"x", "dfilter", "dy"};
     OCE_TRY(check_run(plan, OCE_PASS_FILTER_GRAD, &operands, names, workspace));
     const size_t count = oce_tensor_count(dfilter);

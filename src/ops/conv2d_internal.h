@@ -25,6 +25,8 @@ typedef struct oce_conv2d_shape {
     int64_t f_dim[4];            /* {R, S, C, K} */
     int64_t y_dim[4];            /* {N, OH, OW, K} */
     oce_halo reach;              /* rows and columns outside the image that some window reads */
+    bool is_pooled;              /* the forward pass gives the maxima of Y's windows, ... */
+    oce_window_geometry pool;    /* ... these: input is Y's rows and columns */
 } oce_conv2d_shape;
 
 /* The tensors of one run, by their place in the formula: x is X or dX, filter F or dF, y Y or dY.
@@ -32,6 +34,7 @@ typedef struct oce_conv2d_shape {
 typedef struct oce_conv2d_operands {
     const oce_tensor *x, *filter, *bias, *y;
     const oce_buffer *prepared; /* forward: the filter, prepared; NULL: it is not */
+    const oce_buffer *winners;  /* pooled: of each output of the pool, a byte; NULL: not wanted */
 } oce_conv2d_operands;
 
 /* A family. `state` is what prepare() made for one pass; NULL, or a block that free() gives back.
@@ -56,6 +59,8 @@ typedef struct oce_conv2d_method {
     /* Bytes of a filter prepared for forward passes, and how it is made. NULL: none is. */
     oce_status (*prepared)(const oce_conv2d_shape *shape, const void *state, size_t *bytes);
     oce_status (*prepare_filter)(const void *state, const oce_tensor *filter, oce_buffer *prepared);
+    /* Whether its forward pass can give what shape->pool makes of Y. NULL: never. */
+    bool (*pools)(const oce_conv2d_shape *shape, const oce_limits *limits);
     /* Gives back what `state` refers to, before free(state). NULL: nothing. */
     void (*release)(void *state);
 } oce_conv2d_method;
@@ -66,6 +71,15 @@ extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_w
 /* Checks a description for `passes` and resolves it. */
 oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
                               oce_conv2d_shape *shape);
+
+/* A plan of a description that is resolved; a pooled one that cannot be has no family. */
+oce_status oce_conv2d_plan_resolved(oce_device *device, const oce_conv2d_desc *desc,
+                                    const oce_conv2d_shape *shape, unsigned passes,
+                                    oce_conv2d_plan **plan);
+
+/* Checks the operands of a forward pass, but not the size of `winners`, and runs it. */
+oce_status oce_conv2d_forward_operands(oce_conv2d_plan *plan, const oce_conv2d_operands *operands,
+                                       oce_buffer *workspace);
 
 /* ---- Tuning (conv2d_tuned.c) ---------------------------------------------------------------- */
 

@@ -15,9 +15,12 @@ enum {
     /* Multiplications of a pair of channels by the plain sums, at least, to be worth it */
     LEAST_OF_IMAGE = 1250,
     LEAST_OF_BATCH = 4000,
-    MOST_SCRATCH = 64 << 10, /* floats of a group, at most */
-    MOST_ROWS = 32,          /* of tiles of a part */
+    MOST_SCRATCH = 64 << 10,         /* floats of a group, at most */
+    MOST_POOLED_SCRATCH = 144 << 10, /* the same with a pool: what leaves room in an L2 cache */
+    MOST_ROWS = 32,                  /* of tiles of a part */
     MOST_COLUMNS = 64,
+    MOST_BAND = 64,      /* rows of a pool's outputs of a part */
+    MOST_VECTORS = 16,   /* of output channels of a part */
     MOST_ROUNDS = 50000, /* of the loops of a part, with narrow vectors */
     LEAST_GROUPS = 8     /* that share a buffer as scratch memory */
 };
@@ -29,7 +32,11 @@ typedef struct few_state {
     int64_t grid[2];       /* tiles of an image */
     int64_t part[2];       /* tiles of a part of an image */
     int64_t parts, groups; /* of all images; that share them */
-    int64_t local_floats;  /* of scratch memory; 0: each group has a part of a buffer */
+    /* Pooled: rows of the pool's output of a part, and parts of those of an image; the same of the
+     * vectors of output channels */
+    int64_t band, bands, vectors, blocks;
+    int64_t window_positions;
+    int64_t local_floats; /* of scratch memory; 0: each group has a part of a buffer */
     oce_kernel *forward, *filter;
 } few_state;
 
@@ -66,13 +73,20 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-/* Floats of scratch memory for parts of `part` tiles, as the kernel has it. */
+/* Floats of scratch memory for parts of `part` tiles, as the kernel has it; with a pool, of
+ * state->vectors vectors of output channels. */
 static int64_t scratch_floats(const few_state *state, const int64_t part[2]) {
     const int64_t beyond = (state->alpha - 1) / TILE;
     const int64_t plane = (part[0] + beyond) * (part[1] + beyond) + state->vector;
     const int64_t inputs = state->alpha * state->alpha * state->vector;
-    return (int64_t)oce_size_round_up((size_t)(state->channels * (inputs + TILE * TILE * plane)),
-                                      16);
+    const int64_t between = part[0] * part[1] * TILE * TILE * state->vectors * state->vector;
+    return (int64_t)oce_size_round_up(
+        (size_t)(state->channels * (inputs + TILE * TILE * plane) + between), 16);
+}
+
+/* Vectors of output channels of a part. */
+static int64_t part_vectors(const few_state *state) {
+    return state->vectors > 0 ? state->vectors : oce_ceil_div(state->filters, state->vector);
 }
 
 /* About how long a part takes, in vector operations. */
@@ -81,17 +95,26 @@ static int64_t part_time(const few_state *state, const int64_t part[2]) {
     const int64_t planes = (part[0] + beyond) * (part[1] + beyond) * TILE * TILE * state->channels;
     const int64_t vectors = oce_ceil_div(part[0] * (part[1] + beyond), state->vector);
     const int64_t inputs = vectors * state->channels * 8 * a * a;
-    const int64_t outputs = part[0] * part[1] * oce_ceil_div(state->filters, state->vector) * a *
-                            a * (state->channels + 3);
+    const int64_t outputs = part[0] * part[1] * part_vectors(state) * a * a * (state->channels + 3);
     return 1000 + planes + inputs + outputs;
 }
 
 /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
 static bool is_too_long(const few_state *state, const int64_t part[2]) {
     const int64_t planes = (part[0] + 1) * (part[1] + 1) * TILE * (state->channels + 1);
-    const int64_t outputs = part[0] * part[1] * oce_ceil_div(state->filters, state->vector) *
-                            state->alpha * (state->channels + 2);
-    return state->vector == 4 && planes + outputs > MOST_ROUNDS;
+    const int64_t outputs =
+        part[0] * part[1] * part_vectors(state) * state->alpha * (state->channels + 2);
+    /* At most a window for each pixel, and a round for each of its positions */
+    const int64_t pooled =
+        part[0] * part[1] * TILE * TILE * state->vectors * state->window_positions;
+    return state->vector == 4 && planes + outputs + pooled > MOST_ROUNDS;
+}
+
+/* How many groups share scratch memory for `state->parts` parts. */
+static int64_t group_count(const oce_limits *limits, const few_state *state) {
+    return state->local_floats > 0
+               ? state->parts
+               : oce_min_int64(state->parts, oce_max_int64(limits->compute_units, LEAST_GROUPS));
 }
 
 /* The parts of an image with which the units are done soonest. */
@@ -114,17 +137,98 @@ static void set_parts(const oce_limits *limits, int64_t images, few_state *state
             state->part[1] = part[1];
             state->parts = parts;
         }
-    state->groups =
-        state->local_floats > 0
-            ? state->parts
-            : oce_min_int64(state->parts, oce_max_int64(limits->compute_units, LEAST_GROUPS));
+    state->groups = group_count(limits, state);
+}
+
+/* The most rows of tiles that bands of `band` rows of the pool's outputs take. */
+static int64_t band_tiles(const oce_window_geometry *pool, int64_t band) {
+    int64_t most = 0;
+    for (int64_t first = 0; first < pool->output[0]; first += band) {
+        const int64_t end = oce_min_int64(first + band, pool->output[0]);
+        const int64_t from = oce_max_int64(first * pool->stride[0] - pool->before[0], 0);
+        const int64_t to = oce_min_int64(
+            (end - 1) * pool->stride[0] - pool->before[0] + pool->size[0], pool->input[0]);
+        most = oce_max_int64(most, oce_ceil_div(to, TILE) - from / TILE);
+    }
+    return most;
+}
+
+/* The bands and blocks with which the units are done soonest; false: not even the smallest fit. */
+static bool set_bands(const oce_limits *limits, const oce_conv2d_shape *shape, few_state *state) {
+    const oce_window_geometry *pool = &shape->pool;
+    const int64_t vectors = oce_ceil_div(state->filters, state->vector);
+    int64_t least = INT64_MAX;
+    few_state best = *state, s = *state;
+    for (s.band = 1; s.band <= oce_min_int64(pool->output[0], MOST_BAND); s.band++) {
+        s.part[0] = band_tiles(pool, s.band);
+        s.part[1] = s.grid[1];
+        s.bands = oce_ceil_div(pool->output[0], s.band);
+        for (s.vectors = 1; s.vectors <= oce_min_int64(vectors, MOST_VECTORS); s.vectors++) {
+            if (scratch_floats(&s, s.part) > MOST_POOLED_SCRATCH || is_too_long(&s, s.part))
+                break;
+            s.blocks = oce_ceil_div(vectors, s.vectors);
+            s.parts = shape->batch * s.bands * s.blocks;
+            const int64_t time =
+                oce_ceil_div(s.parts, limits->compute_units) * part_time(&s, s.part);
+            if (time > least)
+                continue;
+            least = time;
+            best = s;
+        }
+    }
+    *state = best;
+    state->groups = group_count(limits, state);
+    return least < INT64_MAX;
 }
 
 /* Local memory that a group may take, in floats; the same for all plans of a device, as it is
  * compiled in. */
-static int64_t local_floats(const oce_limits *limits) {
+static int64_t local_floats(const oce_limits *limits, int64_t wanted) {
     const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
-    return most < MOST_SCRATCH ? (int64_t)(most / 16 * 16) : MOST_SCRATCH;
+    return most < (size_t)wanted ? (int64_t)(most / 16 * 16) : wanted;
+}
+
+static few_state state_of(const oce_conv2d_shape *shape, const oce_limits *limits) {
+    few_state state = {.alpha = shape->window.size[0] + TILE - 1,
+                       .channels = shape->channels,
+                       .filters = shape->filters,
+                       .vector = limits->vector_width,
+                       .window_positions = shape->pool.size[0] * shape->pool.size[1]};
+    for (int axis = 0; axis < 2; axis++)
+        state.grid[axis] = oce_ceil_div(shape->window.output[axis], TILE);
+    return state;
+}
+
+/* Where its scratch memory is, as for set_parts(), and bands and blocks that fit it. */
+static bool plan_pooled(const oce_conv2d_shape *shape, const oce_limits *limits, few_state *state) {
+    *state = state_of(shape, limits);
+    if (local_floats(limits, MOST_POOLED_SCRATCH) == MOST_POOLED_SCRATCH)
+        state->local_floats = MOST_POOLED_SCRATCH;
+    return set_bands(limits, shape, state);
+}
+
+static bool pools(const oce_conv2d_shape *shape, const oce_limits *limits) {
+    few_state state;
+    return plan_pooled(shape, limits, &state);
+}
+
+static oce_status get_kernels(oce_device *device, const oce_conv2d_shape *shape, few_state *state) {
+    const oce_window_geometry *pool = &shape->pool;
+    oce_defines defines = {0};
+    oce_define(&defines, "ALPHA", state->alpha);
+    OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter", &defines, &state->filter));
+    oce_define(&defines, "TILES", state->vector == 16 ? 2 : 1); /* 32 registers, or 16 */
+    if (state->local_floats > 0)
+        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    if (!shape->is_pooled)
+        return oce_kernel_get(device, file, "winograd_few_forward", &defines, &state->forward);
+    oce_define(&defines, "POOL_KH", pool->size[0]);
+    oce_define(&defines, "POOL_KW", pool->size[1]);
+    oce_define(&defines, "POOL_SH", pool->stride[0]);
+    oce_define(&defines, "POOL_SW", pool->stride[1]);
+    oce_define(&defines, "POOL_TOP", pool->before[0]);
+    oce_define(&defines, "POOL_LEFT", pool->before[1]);
+    return oce_kernel_get(device, file, "winograd_few_pool", &defines, &state->forward);
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
@@ -134,23 +238,16 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     const oce_limits *limits = oce_device_limits(device);
-    state->alpha = shape->window.size[0] + TILE - 1;
-    state->channels = shape->channels;
-    state->filters = shape->filters;
-    state->vector = limits->vector_width;
-    for (int axis = 0; axis < 2; axis++)
-        state->grid[axis] = oce_ceil_div(shape->window.output[axis], TILE);
-    const int64_t one[2] = {1, 1}, local = local_floats(limits);
+    if (shape->is_pooled) {
+        (void)plan_pooled(shape, limits, state); /* pools() has said that it can */
+        return get_kernels(device, shape, state);
+    }
+    *state = state_of(shape, limits);
+    const int64_t one[2] = {1, 1}, local = local_floats(limits, MOST_SCRATCH);
     if (scratch_floats(state, one) <= local)
         state->local_floats = local;
     set_parts(limits, shape->batch, state);
-    oce_defines defines = {0};
-    oce_define(&defines, "ALPHA", state->alpha);
-    oce_define(&defines, "TILES", state->vector == 16 ? 2 : 1); /* 32 registers, or 16 */
-    if (state->local_floats > 0)
-        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
-    OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter", &defines, &state->filter));
-    return oce_kernel_get(device, file, "winograd_few_forward", &defines, &state->forward);
+    return get_kernels(device, shape, state);
 }
 
 /* ---- Workspace ----------------------------------------------------------------------------- */
@@ -208,6 +305,40 @@ static oce_status prepare_filter(const void *opaque, const oce_tensor *filter,
     oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
         oce_arg_long((tensor)->stride[2])
 
+static oce_status run_pooled(const oce_conv2d_shape *shape, const few_state *state,
+                             const oce_conv2d_operands *o, const oce_arg *filter,
+                             const oce_arg *scratch) {
+    const oce_window_geometry *g = &shape->window;
+    const oce_arg args[] = {oce_arg_tensor(o->x),
+                            STRIDES(o->x),
+                            *filter,
+                            oce_arg_tensor(o->bias),
+                            oce_arg_tensor(o->y),
+                            STRIDES(o->y),
+                            oce_arg_part(o->winners, 0),
+                            *scratch,
+                            oce_arg_long(scratch_floats(state, state->part)),
+                            oce_arg_int(g->input[0]),
+                            oce_arg_int(g->input[1]),
+                            oce_arg_int(g->before[0]),
+                            oce_arg_int(g->before[1]),
+                            oce_arg_int(state->channels),
+                            oce_arg_int(state->filters),
+                            oce_arg_int(g->output[0]),
+                            oce_arg_int(g->output[1]),
+                            oce_arg_int(state->grid[1]),
+                            oce_arg_int(shape->pool.output[0]),
+                            oce_arg_int(shape->pool.output[1]),
+                            oce_arg_int(state->part[0]),
+                            oce_arg_int(state->band),
+                            oce_arg_int(state->bands),
+                            oce_arg_int(state->vectors),
+                            oce_arg_int(state->blocks),
+                            oce_arg_long(state->parts),
+                            oce_arg_int(shape->activation == OCE_ACTIVATION_RELU)};
+    return oce_launch(state->forward, oce_range_groups(state->groups, 1, 1), args, OCE_COUNT(args));
+}
+
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
                       const oce_conv2d_operands *o, oce_buffer *workspace) {
     const few_state *state = opaque;
@@ -215,16 +346,19 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
     const few_space at = place(state);
     const oce_arg filter =
         o->prepared != NULL ? oce_arg_part(o->prepared, 0) : oce_arg_part(workspace, at.filter);
+    const oce_arg scratch =
+        state->local_floats > 0 ? oce_arg_tensor(NULL) : oce_arg_part(workspace, at.scratch);
     if (o->prepared == NULL)
         OCE_TRY(transform_filter(state, o->filter, &filter));
+    if (shape->is_pooled)
+        return run_pooled(shape, state, o, &filter, &scratch);
     const oce_arg args[] = {oce_arg_tensor(o->x),
                             STRIDES(o->x),
                             filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(o->y),
                             STRIDES(o->y),
-                            state->local_floats > 0 ? oce_arg_tensor(NULL)
-                                                    : oce_arg_part(workspace, at.scratch),
+                            scratch,
                             oce_arg_long(scratch_floats(state, state->part)),
                             oce_arg_int(g->input[0]),
                             oce_arg_int(g->input[1]),
@@ -252,6 +386,7 @@ const oce_conv2d_method oce_conv2d_winograd_few = {
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
+    .pools = pools,
     .prepared = prepared_bytes,
     .prepare_filter = prepare_filter,
 };

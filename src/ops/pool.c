@@ -34,7 +34,7 @@ static oce_status check_windows(const oce_window_geometry *g, int axis) {
     return OCE_OK;
 }
 
-static oce_status check_desc(const oce_pool_desc *d, oce_window_geometry *g) {
+oce_status oce_pool_resolve(const oce_pool_desc *d, oce_window_geometry *g) {
     OCE_REQUIRE(d->kind == OCE_POOL_MAX || d->kind == OCE_POOL_AVERAGE, OCE_ERROR_INVALID_ARGUMENT,
                 "pool: unknown kind %d", (int)d->kind);
     OCE_REQUIRE(d->batch >= 0 && d->channels >= 0, OCE_ERROR_INVALID_ARGUMENT,
@@ -109,7 +109,7 @@ oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
                                 oce_pool_plan **result) {
     *result = NULL;
     oce_window_geometry g;
-    OCE_TRY(check_desc(desc, &g));
+    OCE_TRY(oce_pool_resolve(desc, &g));
     oce_pool_plan plan = {.device = device,
                           .kind = desc->kind,
                           .geometry = g,

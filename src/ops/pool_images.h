@@ -4,6 +4,9 @@
 
 #include <ocelli/pool.h>
 
+/* Checks a description as oce_pool_plan_create() does, and resolves its window. */
+oce_status oce_pool_resolve(const oce_pool_desc *desc, oce_window_geometry *geometry);
+
 /* As oce_pool_forward(), but only for the images first..first+count-1 of the plan's batch: x has
  * those alone, y and the winners are of the whole batch. */
 oce_status oce_pool_forward_images(oce_pool_plan *plan, int64_t first, int64_t count,
