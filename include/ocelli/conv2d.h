@@ -32,9 +32,10 @@ typedef enum oce_conv2d_family {
     OCE_CONV2D_WINOGRAD, /**< Winograd: 3x3 and 5x5 windows of stride and dilation 1, channels and
                               filters multiples of the device's vector (4, 8 or 16 floats; GPUs: 4).
                               Fused on CPUs; on GPUs the transforms pass through the workspace.
-                              Faster, but rounds worse; on CPUs AUTO chooses it where its errors
-                              stay below 2e-5 of the largest value (those of the others are below
-                              1e-5), unless no_winograd is set */
+                              Faster, but rounds worse; AUTO chooses it where its errors stay
+                              below 2e-5 of the largest value (those of the others are below 1e-5),
+                              on GPUs only for many channels (from about 128 for 5x5 windows and
+                              256 for 3x3), unless no_winograd is set */
     OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
                               products of them, by CLBlast on GPUs: any shape of which a slab fits
                               into the device's largest allocation. On CPUs AUTO chooses it for

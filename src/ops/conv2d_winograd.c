@@ -65,17 +65,17 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
 
 /*
  * Where the transforms pay, and where the error stays below 2e-5 of the largest value: it grows
- * with the number of terms of a sum, which are the input channels of the pass, and was measured as
- * 1e-5 for 512 (5 x 5) and 8e-6 for 4096 (3 x 3). The filter gradient adds in chunks of tiles; its
- * error stays below 1e-5 for any number of them. A group takes a chunk through more rounds of loops
- * than one driver of narrow vectors survives: llvmpipe ends an item's loops after 65,535 in total.
+ * with the number of terms of a sum, which are the input channels of the pass. The filter gradient
+ * adds in chunks of tiles; its error stays below 1e-5 for any number of them. A group takes a chunk
+ * through more rounds of loops than one driver of narrow vectors survives: llvmpipe ends an item's
+ * loops after 65,535 in total.
  */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
     if (limits->vector_width < 8)
         return false;
     const bool is_prepared = shape->keeps_filter && pass == OCE_PASS_FORWARD;
     const bool is_back = pass == OCE_PASS_INPUT_GRAD;
-    const int64_t most = shape->window.size[0] == 3 ? 4096 : 512;
+    const int64_t most = oce_winograd_most_channels(&shape->window);
     const int64_t *to = is_back ? shape->x_dim : shape->y_dim;
     const int64_t tiles = shape->batch * oce_ceil_div(to[1], 4) * oce_ceil_div(to[2], 4);
     const int64_t alpha = shape->window.size[0] + 3;
@@ -200,11 +200,17 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
     oce_defines main = defines;
     if (state->local_floats > 0)
         oce_define(&main, "SCRATCH_FLOATS", state->local_floats);
-    OCE_TRY(oce_conv2d_blocks_get(device, file, name, &main, &state->blocks));
-    oce_define(&defines, "TILE_VECTORS", state->blocks.parts[0].vectors);
+    /* In the program of the first part. */
+    oce_defines first = main;
+    oce_define(&first, "TILE_ROWS", state->blocks.parts[0].rows);
+    oce_define(&first, "TILE_VECTORS", state->blocks.parts[0].vectors);
     if (is_filter)
-        return oce_kernel_get(device, file, "winograd_filter_sum", &defines, &state->sum);
-    return oce_kernel_get(device, file, "winograd_filter", &defines, &state->filter);
+        OCE_TRY(oce_kernel_get(device, file, "winograd_filter_sum winograd_filter_grad", &first,
+                               &state->sum));
+    else
+        OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_forward", &first,
+                               &state->filter));
+    return oce_conv2d_blocks_get(device, file, name, &main, &state->blocks);
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,

@@ -75,6 +75,63 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
                                    reason_bytes);
 }
 
+/*
+ * Where AUTO takes it, by arithmetic, for no property of a device tells its bandwidth. Times are in
+ * flops. A plain sum takes its own, 2 * pixels * R^2 * C * K. Winograd takes those of its products,
+ * 2 * tiles * ALPHA^2 * C * K, the smaller extent filled up to whole tiles; BALANCE for each byte
+ * that one of its kernels writes and the next reads, 8 * ALPHA^2 * (tiles * (C + K) + C * K) and
+ * those of partial sums; and `launches`.
+ *
+ * BALANCE: by their data sheets GPUs without a large cache do 10 to 45 flops in the time of a byte
+ * (A100 12, RX 5700 XT 22, RTX 2080 Ti 22, Iris Xe 28, RTX 3080 39, RTX 3070 45), and those with
+ * one, where many of these bytes stay, up to 82 (RTX 4090). Of that portable kernels reach some 60
+ * % of the flops and 80 % of the bandwidth: 62. So the worst of them should not lose, and one that
+ * does 30 takes 0.6 of the time or less. What is left are many channels: 256 -> 256 of 3 x 3, 128
+ * -> 128 of 5 x 5, with some hundred tiles or more. What a GPU gains below that, `ocelli tune`
+ * finds.
+ */
+static double winograd_flops(const oce_winograd_pass *w, double floats) {
+    enum { BALANCE = 64, WHOLE = 64 };
+    const double launches = 3e8; /* three of 10 us more, in which 10 TFLOPS do this */
+    const bool is_filter = w->pass == OCE_PASS_FILTER_GRAD;
+    const int64_t rows = is_filter ? w->channels : w->tiles;
+    const int64_t steps = is_filter ? w->tiles : w->channels;
+    const double products = 2 * (double)(w->alpha * w->alpha) * (double)steps *
+                            (double)(oce_ceil_div(rows, WHOLE) * WHOLE) *
+                            (double)(oce_ceil_div(w->filters, WHOLE) * WHOLE);
+    return products + BALANCE * 2 * sizeof(float) * floats + launches;
+}
+
+/* The filter gradient sums over tiles: its error was measured as 1e-5 for 512 of a partial sum (5 x
+ * 5), 2.3e-5 for 2048, and 5.5e-6 for 6272 (3 x 3). */
+static bool is_exact(const oce_winograd_pass *w, const oce_window_geometry *g, int64_t splits) {
+    enum { MOST_TILES_3 = 16384, MOST_TILES_5 = 512 };
+    if (w->pass != OCE_PASS_FILTER_GRAD)
+        return w->channels <= oce_winograd_most_channels(g);
+    return w->tiles / splits <= (g->size[0] == 3 ? MOST_TILES_3 : MOST_TILES_5);
+}
+
+static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
+    enum { PART_OF_MEMORY = 8 }; /* that the workspace may take */
+    char reason[160];
+    if (!serves(shape, limits, pass, reason, sizeof reason) || !limits->local_is_real)
+        return false;
+    const winograd_state state = {.w = oce_winograd_pass_of(shape, pass)};
+    const oce_winograd_pass *w = &state.w;
+    const oce_tile_product p = product_of(NULL, &state);
+    const int64_t splits = oce_tile_splits(p.m, p.n, p.k, p.batch);
+    /* inputs and outputs of the products, and one operand or result that no tile has a part in */
+    const double floats =
+        (double)(w->alpha * w->alpha) * ((double)w->tiles * (double)(w->channels + w->filters) +
+                                         (double)w->channels * (double)w->filters) +
+        (splits > 1 ? (double)splits * (double)p.batch * (double)p.m * (double)p.n : 0);
+    const double plain = 2 * (double)(shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2]) *
+                         (double)(shape->window.size[0] * shape->window.size[1]) *
+                         (double)shape->channels * (double)shape->filters;
+    return sizeof(float) * floats <= (double)limits->global_bytes / PART_OF_MEMORY &&
+           winograd_flops(w, floats) <= plain && is_exact(w, &shape->window, splits);
+}
+
 /* ---- Workspace ----------------------------------------------------------------------------- */
 
 static size_t take_product(oce_conv2d_space *space, int64_t positions, int64_t rows,
@@ -280,6 +337,7 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
 const oce_conv2d_method oce_conv2d_winograd_gpu = {
     .family = OCE_CONV2D_WINOGRAD,
     .serves = serves,
+    .suits = suits,
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,

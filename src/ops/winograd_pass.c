@@ -46,3 +46,7 @@ bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reas
         return true;
     return false;
 }
+
+int64_t oce_winograd_most_channels(const oce_window_geometry *g) {
+    return g->size[0] == 3 ? 4096 : 512;
+}
