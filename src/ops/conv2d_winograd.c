@@ -200,17 +200,11 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
     oce_defines main = defines;
     if (state->local_floats > 0)
         oce_define(&main, "SCRATCH_FLOATS", state->local_floats);
-    /* In the program of the first part. */
-    oce_defines first = main;
-    oce_define(&first, "TILE_ROWS", state->blocks.parts[0].rows);
-    oce_define(&first, "TILE_VECTORS", state->blocks.parts[0].vectors);
+    OCE_TRY(oce_conv2d_blocks_get(device, file, name, &main, &state->blocks));
+    oce_define(&defines, "TILE_VECTORS", state->blocks.parts[0].vectors);
     if (is_filter)
-        OCE_TRY(oce_kernel_get(device, file, "winograd_filter_sum winograd_filter_grad", &first,
-                               &state->sum));
-    else
-        OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_forward", &first,
-                               &state->filter));
-    return oce_conv2d_blocks_get(device, file, name, &main, &state->blocks);
+        return oce_kernel_get(device, file, "winograd_filter_sum", &defines, &state->sum);
+    return oce_kernel_get(device, file, "winograd_filter", &defines, &state->filter);
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
