@@ -159,3 +159,20 @@ Test(conv2d_accuracy, over_a_sweep_of_shapes) {
         describe(1000, 4, 4, 32, 16, 3),  describe(1000, 4, 4, 32, 16, 5)};
     check_all(sweep, test_is_small() ? 0 : OCE_COUNT(sweep));
 }
+
+/* The channels from which AUTO takes it on GPUs, whatever this device says of itself; of the filter
+ * gradient as many tiles a sum as it allows, 512. */
+Test(conv2d_accuracy, of_many_channels) {
+    oce_conv2d_desc many[] = {describe(8, 16, 16, 512, 128, 5), describe(32, 16, 16, 256, 256, 5),
+                              describe(8, 28, 28, 256, 256, 3)};
+    for (int i = 0; i < OCE_COUNT(many); i++)
+        many[i].family = OCE_CONV2D_WINOGRAD;
+    oce_device *device = test_open_device();
+    oce_conv2d_plan *plan = NULL;
+    const oce_status status = oce_conv2d_plan_create(device, &many[0], OCE_PASS_FORWARD, &plan);
+    oce_conv2d_plan_destroy(plan);
+    oce_device_close(device);
+    if (status == OCE_ERROR_UNSUPPORTED)
+        cr_skip_test("%s", oce_last_error());
+    check_all(many, test_is_small() ? 0 : OCE_COUNT(many));
+}
