@@ -7,6 +7,8 @@
  * a panel is read front to back, and its vectors are aligned.
  */
 
+#include "transpose.cl.h"
+
 static inline void copy_floats(__global const float *from, __global float *to,
                                const int count) {
     int i = 0;
@@ -104,34 +106,6 @@ KERNEL void conv2d_pack(IN(filter), OUT(panels), const int rows, const int filte
 }
 
 /* ---- Input gradient ------------------------------------------------------------------------ */
-
-/* Two vectors, lane by lane, of their low and of their high halves. SHUFFLES: log2(VW). */
-#if VW == 16
-#define LOW (uint16)(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define HIGH (uint16)(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#define SHUFFLES 4
-#elif VW == 8
-#define LOW (uint8)(0, 8, 1, 9, 2, 10, 3, 11)
-#define HIGH (uint8)(4, 12, 5, 13, 6, 14, 7, 15)
-#define SHUFFLES 3
-#else
-#define LOW (uint4)(0, 4, 1, 5)
-#define HIGH (uint4)(2, 6, 3, 7)
-#define SHUFFLES 2
-#endif
-
-/* Transposes a square: a perfect shuffle of all rows rotates the bits of (row, lane) by one place,
- * so log2(VW) of them exchange row and lane. */
-static inline void transpose_square(floatv rows[VW]) {
-    UNROLL for (int round = 0; round < SHUFFLES; round++) {
-        floatv mixed[VW];
-        UNROLL for (int i = 0; i < VW / 2; i++) {
-            mixed[2 * i] = shuffle2(rows[i], rows[i + VW / 2], LOW);
-            mixed[2 * i + 1] = shuffle2(rows[i], rows[i + VW / 2], HIGH);
-        }
-        UNROLL for (int i = 0; i < VW; i++) rows[i] = mixed[i];
-    }
-}
 
 /* to[q][i] = from[i][q] for q < columns, rows from_row and to_row apart; rows behind `last` repeat
  * it. */

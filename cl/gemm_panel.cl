@@ -19,6 +19,8 @@
  * Loads may run past a row or a matrix by less than NR floats; what they read there is not stored.
  */
 
+#include "transpose.cl.h"
+
 /* Rows of a register tile, and vectors of one of its rows. GEMM_MR * GEMM_NV sums, GEMM_NV vectors
  * of B and one broadcast of A should fit the registers. */
 #ifndef GEMM_MR
@@ -79,8 +81,8 @@ typedef struct epilogue {
 
 /* ---- Fetching ahead ------------------------------------------------------------------------- */
 
-/* Asks for the cache line at p, for the second-level cache or for the first, where that comes of it (common.cl.h:
- * SPIR-V translators end the process over clang's builtin). */
+/* Asks for the cache line at p, for the second-level cache or for the first, where that comes of it
+ * (common.cl.h: SPIR-V translators end the process over clang's builtin). */
 #if CAN_PREFETCH
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
 #define FETCH_NEAR(p) PREFETCH(p)
@@ -221,42 +223,18 @@ static void copy_strip(__global const float *a, long m, __local floatv *strip, i
 #endif
 
 #if GEMM_TRANSPOSE_B
-/* Two vectors, lane by lane, of their low and of their high halves. SHUFFLES: log2(VW). */
-#if VW == 16
-#define LOW (uint16)(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define HIGH (uint16)(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#define SHUFFLES 4
-#elif VW == 8
-#define LOW (uint8)(0, 8, 1, 9, 2, 10, 3, 11)
-#define HIGH (uint8)(4, 12, 5, 13, 6, 14, 7, 15)
-#define SHUFFLES 3
-#else
-#define LOW (uint4)(0, 4, 1, 5)
-#define HIGH (uint4)(2, 6, 3, 7)
-#define SHUFFLES 2
-#endif
-
 /*
  * panel[k][j] = b[j][k] for j < NR and k < depth, rounded up to vectors. Rows of b behind `last`
- * repeat it. Squares of VW x VW are transposed in registers: a perfect shuffle of all their rows
- * rotates the bits of (row, lane) by one place, so log2(VW) of them exchange row and lane. Along k
- * first: fewer rows, that is pages, are read at a time.
+ * repeat it. Along k first: fewer rows, that is pages, are read at a time.
  */
 static void transpose_panel(__global const float *b, long b_row, int last, __local floatv *panel,
                             int depth) {
     for (int j = 0; j < GEMM_NV; j++)
         for (int k = 0; k < depth; k += VW) {
-            floatv rows[VW], mixed[VW];
+            floatv rows[VW];
             UNROLL for (int i = 0; i < VW; i++)
                 rows[i] = vloadv(0, b + min(j * VW + i, last) * b_row + k);
-            UNROLL for (int round = 0; round < SHUFFLES; round++) {
-                UNROLL for (int i = 0; i < VW / 2; i++) {
-                    mixed[2 * i] = shuffle2(rows[i], rows[i + VW / 2], LOW);
-                    mixed[2 * i + 1] = shuffle2(rows[i], rows[i + VW / 2], HIGH);
-                }
-                UNROLL for (int i = 0; i < VW; i++)
-                    rows[i] = mixed[i];
-            }
+            transpose_square(rows);
             UNROLL for (int i = 0; i < VW; i++)
                 panel[(k + i) * GEMM_NV + j] = rows[i];
         }
