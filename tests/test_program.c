@@ -193,3 +193,24 @@ Test(program, holds_one_kernel_of_its_file) {
                        "GROUP_KERNEL void last(\n    __global int *out) {\n    oops;\n}\n");
     cr_expect(run_give("three.cl", NULL) == 7);
 }
+
+/* Kernels named together come in one program, without the file's others; each is found later. */
+Test(program, holds_kernels_that_are_named_together) {
+    scratch_write_text(folder, "more.cl",
+                       "KERNEL void give(__global int *out) {\n    out[0] = 5;\n}\n"
+                       "KERNEL void give_not(__global int *out) {\n    oops;\n}\n"
+                       "KERNEL void give_more(__global int *out) {\n    out[0] = 6;\n}\n");
+    oce_kernel *more = NULL, *again = NULL;
+    TEST_OK(oce_kernel_get(device, "more.cl", "give_more give", NULL, &more));
+    cr_expect(kernels_of(device) == 2);
+    TEST_OK(oce_kernel_get(device, "more.cl", "give", NULL, &again));
+    cr_expect(again != more && again->program == more->program);
+    cr_expect(strcmp(more->name, "give_more") == 0 && strcmp(again->name, "give") == 0);
+    TEST_OK(oce_kernel_get(device, "more.cl", "give_more give", NULL, &again));
+    cr_expect(again == more && kernels_of(device) == 2);
+    cr_expect(run_give("more.cl", NULL) == 5);
+    oce_defines defines = {0};
+    oce_define(&defines, "NEW", 1);
+    EXPECT_ERROR(oce_kernel_get(device, "more.cl", "give none", &defines, &again),
+                 OCE_ERROR_NOT_FOUND, "more.cl", "no kernel none");
+}

@@ -51,15 +51,19 @@ void oce_define(oce_defines *defines, const char *name, int64_t value);
 typedef struct oce_kernel oce_kernel;
 
 /*
- * Kernel `name` of the program `file` (a name in cl/, "common.cl.h" goes before it) built with
- * `defines` (NULL: none). Programs and kernels belong to the device, are built once per set of
- * defines and live until the device is closed.
+ * The first of the kernels `names` of the file `file` (a name in cl/, "common.cl.h" goes before it)
+ * built with `defines` (NULL: none). Programs and kernels belong to the device, are built once per
+ * set of defines and live until the device is closed.
+ *
+ * `names` is one name; or it goes on, between blanks, with those that the caller gets next with the
+ * same defines: they come in the same program, whose headers the driver reads once (65 ms on PoCL).
+ * Only for kernels that are used together, as many drivers compile a program whole.
  *
  * Besides its defines each program sees OCE_CPU (0 or 1), OCE_VECTOR_WIDTH and, where fma() is
  * fast, OCE_FAST_FMA. Errors: OCE_ERROR_BUILD with file, options, device and the log's first error;
  * OCE_ERROR_NOT_FOUND (no such file or kernel).
  */
-oce_status oce_kernel_get(oce_device *device, const char *file, const char *name,
+oce_status oce_kernel_get(oce_device *device, const char *file, const char *names,
                           const oce_defines *defines, oce_kernel **kernel);
 
 /* What the driver says of a built kernel: the largest group that it can run in, and the private

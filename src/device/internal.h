@@ -15,9 +15,10 @@ struct oce_kernel {
     char *file, *name;
     char *build; /* file name, blank, options */
     const char *options;
-    cl_program program; /* of this kernel alone */
+    cl_program program; /* of this kernel, and of others that were got with it */
     cl_kernel kernel;
-    oce_bytes unstored; /* the key under which oce_device_store_programs() stores the program */
+    oce_bytes unstored; /* the key under which oce_device_store_programs() stores the program; empty
+                           in all but one of its kernels */
     cl_uint arg_count;
     size_t max_work_group;  /* CL_KERNEL_WORK_GROUP_SIZE */
     size_t group_multiple;  /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE; 1 if unknown */

@@ -70,17 +70,29 @@ static bool starts_kernel(const char *line, const char **name) {
     return true;
 }
 
-/* Blanks the kernels other than `kept`; lines stay. A kernel ends with the first line that is "}",
- * or with its own. False if there are others only, of which some drivers make no program. */
+/* True if the name at `name`, up to a "(", is one of those in `names`, between blanks. */
+static bool is_named(const char *name, const char *names) {
+    const size_t length = strcspn(name, "(");
+    for (const char *at = names; *at != '\0'; at += strspn(at, " ")) {
+        const size_t other = strcspn(at, " ");
+        if (other == length && strncmp(at, name, length) == 0)
+            return true;
+        at += other;
+    }
+    return false;
+}
+
+/* Blanks the kernels other than `kept`, names between blanks; lines stay. A kernel ends with the
+ * first line that is "}", or with its own. False if there are others only, of which some drivers
+ * make no program. */
 static bool blank_others(char *text, const char *kept) {
-    const size_t length = strlen(kept);
     bool is_other = false, has_others = false, has_kept = false;
     for (char *line = text; *line != '\0';) {
         const char *name;
         const size_t columns = strcspn(line, "\n");
         const bool starts = starts_kernel(line, &name);
         if (starts) {
-            is_other = strncmp(name, kept, length) != 0 || name[length] != '(';
+            is_other = !is_named(name, kept);
             has_others = has_others || is_other;
             has_kept = has_kept || !is_other;
         }
@@ -94,7 +106,7 @@ static bool blank_others(char *text, const char *kept) {
     return has_kept || !has_others;
 }
 
-oce_status oce_kernel_source_read(const char *file, const char *name, oce_kernel_source *source) {
+oce_status oce_kernel_source_read(const char *file, const char *names, oce_kernel_source *source) {
     *source = (oce_kernel_source){{NULL}, {NULL}, {{0}}};
     char included[64], **texts = source->texts;
     OCE_TRY(read_text(common_file, &texts[COMMON]));
@@ -102,8 +114,8 @@ oce_status oce_kernel_source_read(const char *file, const char *name, oce_kernel
     OCE_TRY(take_include(texts[KERNELS], file, included));
     if (included[0] != '\0')
         OCE_TRY(read_text(included, &texts[INCLUDED]));
-    OCE_REQUIRE(blank_others(texts[KERNELS], name), OCE_ERROR_NOT_FOUND,
-                "kernel file %s has no kernel %s", file, name);
+    OCE_REQUIRE(blank_others(texts[KERNELS], names), OCE_ERROR_NOT_FOUND,
+                "kernel file %s has no kernel %s", file, names);
     if (included[0] != '\0')
         snprintf(source->lines[0], sizeof source->lines[0], "\n#line 1 \"%s\"\n", included);
     snprintf(source->lines[1], sizeof source->lines[1], "\n#line 1 \"%.100s\"\n", file);

@@ -1,4 +1,4 @@
-/* The source texts of a kernel. */
+/* The source texts of kernels. */
 #ifndef OCE_DEVICE_KERNEL_SOURCE_H
 #define OCE_DEVICE_KERNEL_SOURCE_H
 
@@ -15,11 +15,12 @@ typedef struct oce_kernel_source {
 enum { OCE_KERNEL_SOURCE_PARTS = 6 };
 
 /*
- * The source of kernel `name` of `file`: common.cl.h, what the file includes, and the file without
- * its other kernels, which some drivers would compile at once and all. The files are those of the
- * folder OCELLI_KERNELS if set, else those built in. Finish *source in any case.
+ * The source of the kernels `names`, between blanks, of `file`: common.cl.h, what the file
+ * includes, and the file without its other kernels, which some drivers would compile at once and
+ * all. The files are those of the folder OCELLI_KERNELS if set, else those built in. Finish *source
+ * in any case.
  */
-oce_status oce_kernel_source_read(const char *file, const char *name, oce_kernel_source *source);
+oce_status oce_kernel_source_read(const char *file, const char *names, oce_kernel_source *source);
 void oce_kernel_source_finish(oce_kernel_source *source);
 
 #endif

@@ -1,5 +1,5 @@
-/* Kernels, each a program of its own: so only what is used is built. One build per set of options,
- * readable errors. */
+/* Kernels, each a program of its own or with those that are used with it: so only what is used is
+ * built. One build per set of options, readable errors. */
 #include "device/cache.h"
 #include "device/internal.h"
 #include "device/kernel_source.h"
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LONGEST_NAME = 64 };
 
 void oce_define(oce_defines *defines, const char *name, int64_t value) {
     const size_t room = sizeof defines->text - defines->length;
@@ -105,16 +107,16 @@ static oce_status build_from_source(const oce_kernel *kernel, const oce_kernel_s
                               : oce_opencl_fail(code, "creating program %s", kernel->file);
 }
 
-/* Builds kernel->program: from the cache if the binary is there and the driver takes it, else from
- * the source. */
-static oce_status build_program(oce_kernel *kernel) {
+/* Builds kernel->program, which has the kernels `names`: from the cache if the binary is there and
+ * the driver takes it, else from the source. */
+static oce_status build_program(oce_kernel *kernel, const char *names) {
     const oce_device *device = kernel->device;
     const oce_device_info *info = &device->entry->info;
     const char *platform_version = device->list->platforms[info->platform].version;
     const oce_cache_use use = oce_cache_use_of(info, platform_version);
     oce_kernel_source source;
     oce_bytes key = {0}, binary = {0};
-    oce_status status = oce_kernel_source_read(kernel->file, kernel->name, &source);
+    oce_status status = oce_kernel_source_read(kernel->file, names, &source);
     if (status == OCE_OK && use != OCE_CACHE_UNUSED)
         oce_cache_key(info, platform_version, kernel->options, source.parts,
                       OCE_KERNEL_SOURCE_PARTS, &key);
@@ -134,9 +136,9 @@ static oce_status build_program(oce_kernel *kernel) {
     return status;
 }
 
+/* Creates kernel->kernel of kernel->program. */
 static oce_status create_kernel(oce_kernel *kernel) {
     cl_int code = CL_SUCCESS;
-    OCE_TRY(build_program(kernel));
     kernel->kernel = clCreateKernel(kernel->program, kernel->name, &code);
     if (code == CL_INVALID_KERNEL_NAME)
         return oce_fail(OCE_ERROR_NOT_FOUND, "kernel file %s has no kernel %s", kernel->file,
@@ -169,27 +171,38 @@ static oce_status name_kernel(oce_kernel *kernel, const char *file, const char *
     return OCE_OK;
 }
 
-oce_status oce_kernel_get(oce_device *device, const char *file, const char *name,
-                          const oce_defines *defines, oce_kernel **result) {
-    OCE_REQUIRE(defines == NULL || !defines->is_full, OCE_ERROR_OVERFLOW,
-                "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
-    char options[sizeof defines->text + 256];
-    snprintf(options, sizeof options,
-             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
-             device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
-             device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
-             device->fault.result.at[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
-             defines != NULL ? defines->text : "");
-    for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next)
-        if (strcmp(kernel->name, name) == 0 && strcmp(kernel->file, file) == 0 &&
-            strcmp(kernel->options, options) == 0) {
-            *result = kernel;
-            return OCE_OK;
-        }
+/* A kernel without its program. */
+static oce_status new_kernel(oce_device *device, const char *file, const char *name,
+                             const char *options, oce_kernel **result) {
     oce_kernel *kernel = calloc(1, sizeof *kernel);
     OCE_REQUIRE(kernel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel %s", name);
     kernel->device = device;
-    oce_status status = name_kernel(kernel, file, name, options);
+    *result = kernel;
+    return name_kernel(kernel, file, name, options);
+}
+
+static oce_kernel *find_kernel(const oce_device *device, const char *file, const char *name,
+                               const char *options) {
+    oce_kernel *kernel = device->kernels;
+    while (kernel != NULL && (strcmp(kernel->name, name) != 0 || strcmp(kernel->file, file) != 0 ||
+                              strcmp(kernel->options, options) != 0))
+        kernel = kernel->next;
+    return kernel;
+}
+
+/* Creates kernel `name` of the program of `first`, or of a new one, which has the kernels `names`,
+ * if that is NULL. */
+static oce_status add_kernel(oce_device *device, const char *file, const char *name,
+                             const char *options, const char *names, const oce_kernel *first,
+                             oce_kernel **result) {
+    oce_kernel *kernel = NULL;
+    oce_status status = new_kernel(device, file, name, options, &kernel);
+    if (status == OCE_OK && first == NULL) {
+        status = build_program(kernel, names);
+    } else if (status == OCE_OK) {
+        clRetainProgram(first->program);
+        kernel->program = first->program;
+    }
     if (status == OCE_OK)
         status = create_kernel(kernel);
     if (status != OCE_OK) {
@@ -199,6 +212,38 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
     kernel->next = device->kernels;
     device->kernels = kernel;
     *result = kernel;
+    return OCE_OK;
+}
+
+/* Copies the first of some names between blanks; returns where the next begins. */
+static const char *take_name(const char *names, char name[LONGEST_NAME]) {
+    const size_t length = strcspn(names, " ");
+    snprintf(name, LONGEST_NAME, "%.*s", (int)length, names);
+    return names + length + strspn(names + length, " ");
+}
+
+oce_status oce_kernel_get(oce_device *device, const char *file, const char *names,
+                          const oce_defines *defines, oce_kernel **result) {
+    OCE_REQUIRE(defines == NULL || !defines->is_full, OCE_ERROR_OVERFLOW,
+                "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
+    char options[sizeof defines->text + 256], name[LONGEST_NAME];
+    snprintf(options, sizeof options,
+             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
+             device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
+             device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
+             device->fault.result.at[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
+             defines != NULL ? defines->text : "");
+    const char *rest = take_name(names, name);
+    *result = find_kernel(device, file, name, options);
+    if (*result != NULL)
+        return OCE_OK;
+    OCE_TRY(add_kernel(device, file, name, options, names, NULL, result));
+    while (*rest != '\0') {
+        oce_kernel *other = NULL;
+        rest = take_name(rest, name);
+        if (find_kernel(device, file, name, options) == NULL)
+            OCE_TRY(add_kernel(device, file, name, options, names, *result, &other));
+    }
     return OCE_OK;
 }
 

@@ -75,13 +75,13 @@ static oce_status check(oce_device *device, const oce_tensor *dy, const oce_tens
     return OCE_OK;
 }
 
+/* *total if there is more than a part. */
 static oce_status get_kernels(oce_device *device, const problem *p, bool relu, bool store,
                               bool is_aligned, oce_kernel **partial, oce_kernel **total) {
     oce_defines defines = {0};
     oce_define(&defines, "VEC", p->vector);
     if (!oce_device_limits(device)->is_cpu && p->vector == 4 && is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
-    const oce_defines vector = defines;
     oce_define(&defines, "RELU", relu);
     oce_define(&defines, "STORE_DX", store);
     if (p->in_groups) {
@@ -91,9 +91,10 @@ static oce_status get_kernels(oce_device *device, const problem *p, bool relu, b
         oce_define(&defines, "SIDE", p->side);
     }
     const char *file = p->in_groups ? "bias_grad_group.cl" : "bias_grad.cl";
-    OCE_TRY(oce_kernel_get(device, file, "bias_grad", &defines, partial));
-    return oce_kernel_get(device, file, "bias_grad_total", p->in_groups ? &defines : &vector,
-                          total);
+    if (p->parts == 1)
+        return oce_kernel_get(device, file, "bias_grad", &defines, partial);
+    OCE_TRY(oce_kernel_get(device, file, "bias_grad bias_grad_total", &defines, partial));
+    return oce_kernel_get(device, file, "bias_grad_total", &defines, total);
 }
 
 /* An argument that the kernel with groups takes in 32 bits. */

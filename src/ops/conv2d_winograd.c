@@ -197,14 +197,18 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
     if (scratch_floats(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
         (is_filter || !has_large_filter(state)))
         state->local_floats = local;
-    oce_defines main = defines;
     if (state->local_floats > 0)
-        oce_define(&main, "SCRATCH_FLOATS", state->local_floats);
-    OCE_TRY(oce_conv2d_blocks_get(device, file, name, &main, &state->blocks));
-    oce_define(&defines, "TILE_VECTORS", state->blocks.parts[0].vectors);
+        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
+    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
+    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
     if (is_filter)
-        return oce_kernel_get(device, file, "winograd_filter_sum", &defines, &state->sum);
-    return oce_kernel_get(device, file, "winograd_filter", &defines, &state->filter);
+        OCE_TRY(oce_kernel_get(device, file, "winograd_filter_sum winograd_filter_grad", &all,
+                               &state->sum));
+    else
+        OCE_TRY(
+            oce_kernel_get(device, file, "winograd_filter winograd_forward", &all, &state->filter));
+    return oce_conv2d_blocks_get(device, file, name, &defines, &state->blocks);
 }
 
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,

@@ -216,18 +216,22 @@ static oce_status get_kernels(oce_device *device, const oce_conv2d_shape *shape,
     const oce_window_geometry *pool = &shape->pool;
     oce_defines defines = {0};
     oce_define(&defines, "ALPHA", state->alpha);
-    OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter", &defines, &state->filter));
     oce_define(&defines, "TILES", state->vector == 16 ? 2 : 1); /* 32 registers, or 16 */
     if (state->local_floats > 0)
         oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
-    if (!shape->is_pooled)
+    if (!shape->is_pooled) {
+        OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter winograd_few_forward", &defines,
+                               &state->filter));
         return oce_kernel_get(device, file, "winograd_few_forward", &defines, &state->forward);
+    }
     oce_define(&defines, "POOL_KH", pool->size[0]);
     oce_define(&defines, "POOL_KW", pool->size[1]);
     oce_define(&defines, "POOL_SH", pool->stride[0]);
     oce_define(&defines, "POOL_SW", pool->stride[1]);
     oce_define(&defines, "POOL_TOP", pool->before[0]);
     oce_define(&defines, "POOL_LEFT", pool->before[1]);
+    OCE_TRY(oce_kernel_get(device, file, "winograd_few_filter winograd_few_pool", &defines,
+                           &state->filter));
     return oce_kernel_get(device, file, "winograd_few_pool", &defines, &state->forward);
 }
 

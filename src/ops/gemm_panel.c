@@ -68,8 +68,10 @@ static oce_status prepare(oce_gemm_plan *plan) {
     if (d->transpose_a)
         oce_define(&defines, "GEMM_MC", blocks->strip_rows);
     oce_define(&defines, "GEMM_TRANSPOSE_B", d->transpose_b);
-    OCE_TRY(oce_kernel_get(plan->device, file, "gemm_panel", &defines, &plan->product));
-    if (blocks->splits > 1)
+    const bool is_split = blocks->splits > 1;
+    OCE_TRY(oce_kernel_get(plan->device, file, is_split ? "gemm_panel gemm_reduce" : "gemm_panel",
+                           &defines, &plan->product));
+    if (is_split)
         return oce_kernel_get(plan->device, file, "gemm_reduce", &defines, &plan->finish);
     return OCE_OK;
 }
