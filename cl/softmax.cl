@@ -1,59 +1,11 @@
 /*
  * Softmax and cross entropy on CPUs, and where there is no local memory for softmax_group.cl. A
- * work-item takes whole rows of `classes` logits, as vectors of VEC floats, which the host picks so
- * that VEC divides the classes. With m = max z and E = sum of exp(z - m), a NaN or +inf among the
- * logits makes E a NaN, and with it the loss.
+ * work-item takes whole rows of `classes` logits.
  */
+#include "softmax_row.cl.h"
 
 /* Partial sums of a launch's losses: its row r adds to sum r % PARTS. A power of two. */
 #define PARTS 256
-
-/* Logits may be overwritten by the result, so nothing is `restrict`. */
-#define SAME_IN(name) __global const float *name##_base, const ulong name##_at
-
-/* The floats of a vector, in private memory. */
-#if VEC == 1
-#define STORE_LANES(v, lanes) (*(lanes) = (v))
-#else
-#define STORE_LANES(v, lanes) OCE_JOIN(vstore, VEC)(v, 0, lanes)
-#endif
-
-/* Where a row's formulas start: m and E. */
-typedef struct row_sums {
-    float largest;
-    float sum;
-} row_sums;
-
-row_sums sum_row(__global const float *z, const uint classes) {
-    row_sums row;
-    float lanes[VEC];
-    vecf largest = (vecf)(-INFINITY), sum = (vecf)(0);
-    for (uint c = 0; c < classes; c += VEC)
-        largest = fmax(largest, LOADV(z + c));
-    STORE_LANES(largest, lanes);
-    row.largest = lanes[0];
-    for (uint i = 1; i < VEC; i++)
-        row.largest = fmax(row.largest, lanes[i]);
-    for (uint c = 0; c < classes; c += VEC)
-        sum += exp(LOADV(z + c) - row.largest);
-    STORE_LANES(sum, lanes);
-    row.sum = lanes[0];
-    for (uint i = 1; i < VEC; i++)
-        row.sum += lanes[i];
-    return row;
-}
-
-/* The class of the largest logit, the first of equals; 0 if none is above the lowest float. */
-int largest_class(__global const float *z, const uint classes) {
-    float largest = -FLT_MAX;
-    int best = 0;
-    for (uint c = 0; c < classes; c++)
-        if (z[c] > largest) {
-            largest = z[c];
-            best = (int)c;
-        }
-    return best;
-}
 
 /* Declares row and end: the item's part of the rows. */
 #define ITEM_ROWS(rows, item_rows)                                                                 \
@@ -98,27 +50,6 @@ KERNEL void softmax_xent(SAME_IN(logits), SAME_IN(labels), OUT(losses), INOUT(dl
         AT(losses)[row] = lanes[0];
     }
 }
-
-/* The loss of a row with a class number as its label; writes the gradient if `d` is given, which
- * may be z. */
-float class_row(__global const float *z, __global float *d, const uint classes, const uint label,
-                const float upstream) {
-    const row_sums sums = sum_row(z, classes);
-    const bool has_label = label < classes;
-    const float shifted = has_label ? z[label] - sums.largest : 0;
-    if (d != 0) {
-        for (uint c = 0; c < classes; c += VEC)
-            STOREV(exp(LOADV(z + c) - sums.largest) / sums.sum * upstream, d + c);
-        if (has_label)
-            d[label] = (exp(shifted) / sums.sum - 1.0f) * upstream;
-    }
-    return has_label ? log(sums.sum) - shifted : NAN;
-}
-
-typedef struct xent_sums { /* oce_xent_sums */
-    float loss;
-    int correct;
-} xent_sums;
 
 /* Rows first..end-1; with first > 0 what the rows before gave is already in the slot. One item does
  * it all, so that the sums need neither a second launch nor a workspace. */

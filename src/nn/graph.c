@@ -245,6 +245,7 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
         graph->node_count = i + 1;
         OCE_TRY(plan_node(graph, i, options));
     }
+    oce_graph_plan_head(graph);
     return oce_graph_plan_memory(graph, memory);
 }
 

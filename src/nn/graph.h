@@ -66,6 +66,8 @@ typedef struct oce_graph {
     int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
     int strip_gradients_buffer;                         /* of a strip's variables; -1 */
     oce_tensor input;                                   /* [batch, H, W, C] */
+    bool has_head;                                      /* see oce_graph_plan_head() */
+    int head_parts;   /* the dense layer whose partial sums the head adds up, -1: none */
     bool is_prepared; /* the prepared filters are those of the parameters */
 } oce_graph;
 
@@ -73,6 +75,11 @@ typedef struct oce_graph {
  */
 oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_network *network,
                           const oce_model_options *options, oce_memory *memory);
+
+/* The part of oce_graph_plan() that decides, when all nodes are planned, whether the last layer is
+ * computed together with what is asked of its logits, and with the last addition of the dense layer
+ * before it: without training, and for a few images on a CPU, where each launch counts. */
+void oce_graph_plan_head(oce_graph *graph);
 
 /* The part of oce_graph_plan() that adds buffers, when all nodes are planned. */
 oce_status oce_graph_plan_memory(oce_graph *graph, oce_memory *memory);
@@ -103,9 +110,22 @@ typedef struct oce_dropout_state {
     int64_t first_image; /* of this pass within the step's batch */
 } oce_dropout_state;
 
-/* Runs all layers from graph->input on; the logits are then the last node's output_tensor. */
+/* Runs all layers from graph->input on; the logits are then the last node's output_tensor, or, with
+ * a head, will be once one of the following two is called. */
 oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                              const oce_dropout_state *dropout);
+
+/* After a forward pass without training: the probabilities of the first rows take the place of
+ * `logits`, a part of the last node's output_tensor. */
+oce_status oce_graph_softmax(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                             const oce_tensor *logits);
+
+/* The same for loss and hits, of labels from byte `labels_first` on, and for the predicted classes
+ * (NULL: not wanted): oce_softmax_xent_classes() without a gradient. */
+oce_status oce_graph_metrics(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
+                             const oce_tensor *logits, const oce_buffer *labels,
+                             size_t labels_first, oce_buffer *sums, size_t slot,
+                             oce_buffer *predictions);
 
 /* The logits' gradient buffer as a tensor [batch, 1, 1, classes], to be filled before the backward
  * pass. */

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "nn/strips.h"
 #include "ops/conv2d_pool.h"
+#include "ops/gemm_internal.h"
 
 #include <ocelli/elementwise.h>
 
@@ -70,6 +71,8 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
         OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
         OCE_TRY(oce_graph_variable(graph, node->bias, parameters, &bias));
     }
+    if (graph->has_head && index == graph->node_count - 1)
+        return OCE_OK;
     if (node->strip > 0 && !node->is_pooled)
         return oce_strips_forward(graph, index, memory, x, &weights, &bias);
     oce_device_label(graph->device, node->forward_label,
@@ -84,6 +87,8 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
         return oce_pool_forward(node->pool, x, &node->output_tensor,
                                 oce_memory_buffer(memory, node->winners_buffer));
     case OCE_LAYER_DENSE:
+        if (index == graph->head_parts)
+            return oce_gemm_run_parts(node->gemm_forward, x, &weights, workspace);
         return oce_gemm_run(node->gemm_forward, x, &weights, &bias, &node->output_tensor,
                             workspace);
     case OCE_LAYER_DROPOUT:

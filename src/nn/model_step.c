@@ -110,11 +110,10 @@ static oce_status evaluate_rows(oce_model *model, const uint8_t *images, const u
     oce_buffer *sums_buffer = oce_model_memory(model, model->sums_buffer);
     oce_buffer *classes = oce_model_memory(model, model->predictions_buffer);
     const size_t slot = oce_model_evaluation_slot(model);
-    oce_device_label(model->device, "loss", 0);
-    OCE_TRY(oce_softmax_xent_classes(
-        model->device, &logits, oce_model_memory(model, model->labels_buffer), labels_first, 1.0F,
-        sums_buffer, slot, NULL, predictions != NULL ? classes : NULL,
-        oce_model_memory(model, model->graph.workspace_buffer)));
+    OCE_TRY(oce_graph_metrics(&model->graph, &model->memory,
+                              oce_model_memory(model, model->parameters_buffer), &logits,
+                              oce_model_memory(model, model->labels_buffer), labels_first,
+                              sums_buffer, slot, predictions != NULL ? classes : NULL));
     OCE_TRY(oce_buffer_read_later(sums_buffer, slot * sizeof *sums, sums, sizeof *sums));
     if (predictions == NULL)
         return oce_device_flush(model->device);
@@ -178,8 +177,8 @@ static oce_status predict_rows(oce_model *model, const uint8_t *images, int64_t 
     size_t unused = 0;
     OCE_TRY(forward_rows(model, images, NULL, rows, &unused));
     const oce_tensor logits = logits_of(model, rows);
-    oce_device_label(model->device, "softmax", 0);
-    OCE_TRY(oce_softmax(model->device, &logits, &logits));
+    OCE_TRY(oce_graph_softmax(&model->graph, &model->memory,
+                              oce_model_memory(model, model->parameters_buffer), &logits));
     OCE_TRY(oce_buffer_read_later(logits.buffer, logits.offset * sizeof *probabilities,
                                   probabilities,
                                   oce_tensor_count(&logits) * sizeof *probabilities));

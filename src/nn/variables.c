@@ -86,10 +86,12 @@ oce_status oce_model_check_finite(oce_model *model) {
     oce_buffer *counts = oce_model_memory(model, model->counts_buffer);
     const int total = graph->node_count + graph->slot_count;
     oce_device_label(model->device, "finite check", 0);
-    for (int i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i].strip == 0) /* else its output is not kept; the pool's above tells */
-            OCE_TRY(oce_count_nonfinite(model->device, &graph->nodes[i].output_tensor, counts,
-                                        (size_t)i));
+    for (int i = 0; i < graph->node_count; i++) {
+        const oce_node *node = &graph->nodes[i];
+        /* Outputs that are not kept: the pool's above, or the logits, tell. */
+        if (node->strip == 0 && !node->is_pooled && i != graph->head_parts)
+            OCE_TRY(oce_count_nonfinite(model->device, &node->output_tensor, counts, (size_t)i));
+    }
     for (int i = 0; i < graph->slot_count; i++) {
         oce_tensor tensor;
         OCE_TRY(oce_graph_variable(graph, i, oce_model_memory(model, model->parameters_buffer),

@@ -188,21 +188,43 @@ static oce_status check_overlap(const oce_tensor *c, const oce_tensor *input, co
     return OCE_OK;
 }
 
-static oce_status check_operands(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+/* What an operation reads, and its workspace. */
+static oce_status check_inputs(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const oce_gemm_desc *d = &plan->desc;
     OCE_TRY(check_tensor(plan, o->a, "gemm A", d->m, d->k));
     OCE_TRY(check_tensor(plan, o->b, "gemm B", d->k, d->n));
-    OCE_TRY(check_tensor(plan, o->c, "gemm C", d->m, d->n));
-    OCE_TRY(check_overlap(o->c, o->a, "A"));
-    OCE_TRY(check_overlap(o->c, o->b, "B"));
-    if (o->bias != NULL) {
-        OCE_TRY(check_tensor(plan, o->bias, "gemm bias", 1, d->n));
-        OCE_TRY(check_overlap(o->c, o->bias, "the bias"));
-    }
     OCE_TRY(oce_buffer_expect(o->workspace, "gemm workspace", plan->workspace));
     OCE_REQUIRE(plan->workspace == 0 || oce_buffer_device(o->workspace) == plan->device,
                 OCE_ERROR_INVALID_ARGUMENT, "gemm workspace: it is on another device");
     return OCE_OK;
+}
+
+static oce_status check_operands(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const oce_gemm_desc *d = &plan->desc;
+    OCE_TRY(check_inputs(plan, o));
+    OCE_TRY(check_tensor(plan, o->c, "gemm C", d->m, d->n));
+    OCE_TRY(check_overlap(o->c, o->a, "A"));
+    OCE_TRY(check_overlap(o->c, o->b, "B"));
+    if (o->bias == NULL)
+        return OCE_OK;
+    OCE_TRY(check_tensor(plan, o->bias, "gemm bias", 1, d->n));
+    return check_overlap(o->c, o->bias, "the bias");
+}
+
+int oce_gemm_plan_parts(const oce_gemm_plan *plan) {
+    const bool is_empty = plan->desc.m == 0 || plan->desc.n == 0;
+    return plan->method == &oce_gemm_thin && !is_empty ? plan->blocks.splits : 1;
+}
+
+oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
+                              oce_buffer *workspace) {
+    const oce_gemm_operands operands = {.a = a, .b = b, .workspace = workspace};
+    OCE_REQUIRE(oce_gemm_plan_parts(plan) > 1, OCE_ERROR_UNSUPPORTED,
+                "gemm: %s makes no partial sums of %lld x %lld x %lld",
+                oce_gemm_family_name(plan->method->family), (long long)plan->desc.m,
+                (long long)plan->desc.n, (long long)plan->desc.k);
+    OCE_TRY(check_inputs(plan, &operands));
+    return oce_gemm_thin_parts(plan, &operands);
 }
 
 oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,

@@ -61,6 +61,18 @@ struct oce_gemm_method {
 extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, oce_gemm_thin,
     oce_gemm_tiled;
 
+/* The thin family's run up to its partial sums, of which there are several. */
+oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operands *operands);
+
+/* The partial sums that a run of this plan adds up, each [m,n], if there are several and
+ * oce_gemm_run_parts() can leave that to its caller; else 1. */
+int oce_gemm_plan_parts(const oce_gemm_plan *plan);
+
+/* As oce_gemm_run(), but leaves those sums in the workspace, [parts,m,n] from its start on: C is
+ * their sum, in their order, and then act(C + bias). Errors: those of oce_gemm_run(). */
+oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
+                              oce_buffer *workspace);
+
 /* Whether the thin family is the faster one, where it serves. */
 bool oce_gemm_is_thin(const oce_gemm_desc *desc);
 

@@ -171,7 +171,8 @@ static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) 
                       OCE_COUNT(args));
 }
 
-static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+/* Also the whole run of a product that is not split, to C. */
+oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const thin t = thin_of(&plan->desc);
     const oce_gemm_blocks *b = &plan->blocks;
     const oce_arg args[] = {
@@ -194,9 +195,13 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
         oce_arg_long(t.is_straight ? 1 : t.m),
     };
     const int scale_only = 2;
-    OCE_TRY(oce_launch(plan->product, oce_range_groups(oce_ceil_div(t.n, b->columns), b->splits, 1),
-                       args, OCE_COUNT(args) - (t.is_dot ? scale_only : 0)));
-    return b->splits > 1 ? reduce(plan, o) : OCE_OK;
+    return oce_launch(plan->product, oce_range_groups(oce_ceil_div(t.n, b->columns), b->splits, 1),
+                      args, OCE_COUNT(args) - (t.is_dot ? scale_only : 0));
+}
+
+static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    OCE_TRY(oce_gemm_thin_parts(plan, o));
+    return plan->blocks.splits > 1 ? reduce(plan, o) : OCE_OK;
 }
 
 const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run};
