@@ -66,11 +66,13 @@ def read_listing(text):
     instructions, labels = [], {}
     for line in text.splitlines():
         label = re.match(r"(\w+):", line)
-        code = re.match(r"\s*(?:\([^)]*\)\s*)?([a-z][\w.]*) +\((\d+)\|M\d+\)(.*)", line)
+        code = re.match(  # DG2's jmpi has no lanes
+            r"\s*(?:\([^)]*\)\s*)?([a-z][\w.]*(?= +\(\d)|jmpi) +(?:\((\d+)\|M\d+\))?(.*)", line)
         if label:
             labels[label.group(1)] = len(instructions)
         elif code:
-            instructions.append(read_line(*code.groups()))
+            mnemonic, lanes, rest = code.groups()
+            instructions.append(read_line(mnemonic, lanes or 1, rest))
     return listing.summary(instructions, labels)
 
 

@@ -98,6 +98,30 @@ offline for GPUs of three makers.
 """
 
 
+BOUNDS = """## What bounds the share of FMAs
+
+An item of ITEM_M x ITEM_N sums reads (ITEM_M + ITEM_N) / 4 vectors of 128 bits a step, the widest that
+any of these GPUs reads, for ITEM_M * ITEM_N FMAs; the loop's own instructions come on top.
+
+| item | tiles | FMAs a step | reads | FMA at most | by issues, if all FMAs are paired |
+| --- | --- | --- | --- | --- | --- |
+| 8 x 8 | B, C, F | 64 | 4 | 94 % | 89 % |
+| 8 x 4 | A, D; G | 32 | 3 | 91 % | 84 % |
+| 4 x 4 | E; H | 16 | 2 | 89 % | 80 % |
+
+So tile E cannot reach 80 % of RDNA 3's issues: the better its FMAs are paired, the larger the part of
+its two reads. It is there for products that are narrower or lower than 64, or too few to fill a GPU
+with larger tiles, and for groups of 64 items: neither B, C and F, which compute 64 sums an item, nor A
+and D, of groups of 128, serve those.
+
+G and H use no local memory: every item loads its own operands, from the caches, for 4 steps at a time,
+and computes their addresses. The library takes them only where local memory is plain memory, which no
+GPU of this page has: they are compiled for Intel's, whose tuned kernels elsewhere often do without
+local memory. There the shares of convolutions are low because gathered rows are tested and masked
+by each item that needs them, while a group with local memory shares that work.
+"""
+
+
 def page(configs, results, tools, skipped):
     """The whole page; results: {(config, target): {kernel: record}}."""
     lines = [INTRODUCTION, "## Compilers", ""]
@@ -105,6 +129,7 @@ def page(configs, results, tools, skipped):
     lines += ["- **skipped**: %s" % text for text in skipped]
     lines += ["", "## Requirements", ""] + requirements(configs, results)
     lines += [""] + tiles(configs)
+    lines += ["", BOUNDS.rstrip()] if any("fma" in c.tags for c in configs) else []
     for file in sorted({c.file for c in configs}):
         lines += ["", "## %s" % file]
         own = [c for c in configs if c.file == file]
