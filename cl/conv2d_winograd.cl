@@ -120,13 +120,9 @@ static inline void load_outputs(__global const float *image, const long down, co
     }
 }
 
-/* act(A^T M A + bias) of VW channels of a tile, whose position p is at in[p * in_position], stored
- * to (row, column) on of an image as far as it is inside. */
-static inline void store_outputs(SCRATCH const float *in, const int in_position,
-                                 const floatv bias, const int relu, __global float *image,
-                                 const long down, const long right, const int rows,
-                                 const int columns, const int row, const int column) {
-    floatv partway[TILE * ALPHA]; /* A^T M */
+/* A^T M of VW channels of a tile, whose position p is at in[p * in_position]. */
+static inline void half_of_outputs(SCRATCH const float *in, const int in_position,
+                                   floatv partway[TILE * ALPHA]) {
     for (int j = 0; j < ALPHA; j++) {
         floatv x[ALPHA], transformed[TILE];
         UNROLL for (int i = 0; i < ALPHA; i++) x[i] =
@@ -134,6 +130,16 @@ static inline void store_outputs(SCRATCH const float *in, const int in_position,
         interpolate(x, TILE, transformed);
         UNROLL for (int i = 0; i < TILE; i++) partway[i * ALPHA + j] = transformed[i];
     }
+}
+
+/* act(A^T M A + bias) of VW channels of a tile, stored to (row, column) on of an image as far as it
+ * is inside. */
+static inline void store_outputs(SCRATCH const float *in, const int in_position,
+                                 const floatv bias, const int relu, __global float *image,
+                                 const long down, const long right, const int rows,
+                                 const int columns, const int row, const int column) {
+    floatv partway[TILE * ALPHA];
+    half_of_outputs(in, in_position, partway);
     for (int i = 0; i < TILE && row + i < rows; i++) {
         floatv y[TILE];
         interpolate(partway + i * ALPHA, TILE, y);
@@ -176,6 +182,49 @@ KERNEL void winograd_filter(IN(filter), const long tap_step, const long channel_
     }
 }
 
+/* The products of a chunk's `count` tiles with a block of the filter. */
+static inline void multiply_block(SCRATCH const float *in, const int in_position,
+                                  __global const float *panel, const int channels, const int count,
+                                  SCRATCH float *product, const int product_position) {
+    for (int p = 0; p < POSITIONS; p++) {
+        for (int t = 0; t < count; t += TILE_ROWS) { /* surplus rows are never stored */
+            floatv sums[TILE_ROWS][TILE_VECTORS];
+            UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+            SCRATCH const float *a = in + p * in_position + t * channels;
+            __global const float *b = panel + (long)p * channels * TILE_WIDTH;
+            /* Of the next position's filter, each tile asks for a column of vectors. */
+            const int ahead = channels * TILE_WIDTH + min(t / TILE_ROWS, TILE_VECTORS - 1) * VW;
+            MULTIPLY(sums, a, channels, 1, b, TILE_WIDTH, channels, ASK_FOR(b + ahead));
+            SCRATCH float *to = product + p * product_position + t * TILE_WIDTH;
+            UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                    KEEP(sums[m][v], to + m * TILE_WIDTH + v * VW);
+        }
+    }
+}
+
+/* B^T X B of the `count` tiles from tile `first` on, to [position][tile][channel]. */
+static inline void load_chunk(__global const float *x, const long x_image, const long x_down,
+                              const long x_right, const int rows, const int columns, const int top,
+                              const int left, const int channels, const int tile_rows,
+                              const int tile_columns, const long tiles, const long first,
+                              const int count, SCRATCH float *in, const int in_position) {
+    place at = place_of(first, tile_rows, tile_columns);
+    for (int t = 0; t < count; t++) {
+        const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
+        for (int c = 0; c < channels; c += VW) {
+            fetch(x + next.image * x_image + c, x_down, x_right, rows, columns,
+                  next.row * TILE - top, next.column * TILE - left, ALPHA,
+                  next.column > 0 ? WINDOW - 1 : 0, false);
+            load_inputs(x + at.image * x_image + c, x_down, x_right, rows, columns,
+                        at.row * TILE - top, at.column * TILE - left, in + t * channels + c,
+                        in_position);
+        }
+        at = next;
+    }
+}
+
 /*
  * y = act(conv(x) + bias). A group takes chunks of chunk_tiles tiles (a multiple of TILE_ROWS) of
  * the `tiles` tiles of all images, get_num_groups() apart, through all `blocks` blocks of output
@@ -197,40 +246,13 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
     const long step = get_num_groups(0) * (long)chunk_tiles;
     for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
         const int count = (int)min((long)chunk_tiles, tiles - first);
-        place at = place_of(first, tile_rows, tile_columns);
-        for (int t = 0; t < count; t++) {
-            const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
-            for (int c = 0; c < channels; c += VW) {
-                fetch(AT(x) + next.image * x_image + c, x_down, x_right, rows, columns,
-                      next.row * TILE - top, next.column * TILE - left, ALPHA,
-                      next.column > 0 ? WINDOW - 1 : 0, false);
-                load_inputs(AT(x) + at.image * x_image + c, x_down, x_right, rows, columns,
-                            at.row * TILE - top, at.column * TILE - left, in + t * channels + c,
-                            in_position);
-            }
-            at = next;
-        }
+        load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels, tile_rows,
+                   tile_columns, tiles, first, count, in, in_position);
         for (int block = 0; block < blocks; block++) {
             __global const float *panel =
                 AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH;
-            for (int p = 0; p < POSITIONS; p++) {
-                for (int t = 0; t < count; t += TILE_ROWS) { /* surplus rows are never stored */
-                    floatv sums[TILE_ROWS][TILE_VECTORS];
-                    UNROLL for (int m = 0; m < TILE_ROWS; m++)
-                        UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
-                    SCRATCH const float *a = in + p * in_position + t * channels;
-                    __global const float *b = panel + (long)p * channels * TILE_WIDTH;
-                    /* Of the next position's filter, each tile asks for a column of vectors. */
-                    const int ahead =
-                        channels * TILE_WIDTH + min(t / TILE_ROWS, TILE_VECTORS - 1) * VW;
-                    MULTIPLY(sums, a, channels, 1, b, TILE_WIDTH, channels, ASK_FOR(b + ahead));
-                    SCRATCH float *to = product + p * product_position + t * TILE_WIDTH;
-                    UNROLL for (int m = 0; m < TILE_ROWS; m++)
-                        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                            KEEP(sums[m][v], to + m * TILE_WIDTH + v * VW);
-                }
-            }
-            at = place_of(first, tile_rows, tile_columns);
+            multiply_block(in, in_position, panel, channels, count, product, product_position);
+            place at = place_of(first, tile_rows, tile_columns);
             for (int t = 0; t < count; t++) {
                 const place next =
                     place_of(first + min(t + 1, count - 1), tile_rows, tile_columns);
@@ -248,6 +270,96 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
         }
     }
 }
+
+#if POOL_KH
+
+/* act(A^T M A + bias) of VW channels of a tile, kept for the pool. */
+static inline void keep_outputs(SCRATCH const float *in, const int in_position, const floatv bias,
+                                const int relu, SCRATCH float *to, const int down,
+                                const int right) {
+    floatv partway[TILE * ALPHA];
+    half_of_outputs(in, in_position, partway);
+    for (int i = 0; i < TILE; i++, to += down) {
+        floatv y[TILE];
+        interpolate(partway + i * ALPHA, TILE, y);
+        UNROLL for (int j = 0; j < TILE; j++) {
+            const floatv sum = y[j] + bias;
+            KEEP(relu ? select(sum, (floatv)(0), sum <= 0) : sum, to + j * right);
+        }
+    }
+}
+
+/*
+ * y = max pool(act(conv(x) + bias)). A group takes run_images images, get_num_groups() runs apart,
+ * in chunks of tiles as winograd_forward does. Scratch memory also holds all channels of `kept`
+ * images' outputs, [image % kept][row][column][channel], whole tiles: of as many images as a chunk
+ * and what it completes may be of. They are pooled as soon as enough of them is there. winners: as
+ * max_pool in pool.cl writes them; may be absent.
+ */
+KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const long x_right,
+                          IN(filter), IN(bias), OUT(y), const long y_image, const long y_down,
+                          const long y_right, OUT_BYTES(winners), INOUT(scratch),
+                          const long scratch_group, const int rows, const int columns,
+                          const int top, const int left, const int channels,
+                          const int between_rows, const int between_columns, const int output_rows,
+                          const int output_columns, const int tile_rows, const int tile_columns,
+                          const long tiles, const int chunk_tiles, const int blocks,
+                          const int run_images, const int kept, const int relu) {
+    const int in_position = chunk_tiles * channels + 16;
+    const int product_position = chunk_tiles * TILE_WIDTH + 16;
+    TAKE_SCRATCH(in, get_group_id(0));
+    SCRATCH float *product = in + POSITIONS * in_position;
+    SCRATCH float *between = product + POSITIONS * product_position;
+    const int image_tiles = tile_rows * tile_columns;
+    const int filters = blocks * TILE_WIDTH, down = tile_columns * TILE * filters;
+    const long run_tiles = (long)run_images * image_tiles;
+    for (long run = get_group_id(0) * run_tiles; run < tiles;
+         run += get_num_groups(0) * run_tiles) {
+        const long end = min(run + run_tiles, tiles);
+        long image = run / image_tiles; /* those before are pooled, and of it, so many rows */
+        int pooled = 0;
+        for (long first = run; first < end; first += chunk_tiles) {
+            const int count = (int)min((long)chunk_tiles, end - first);
+            load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels,
+                       tile_rows, tile_columns, tiles, first, count, in, in_position);
+            for (int block = 0; block < blocks; block++) {
+                multiply_block(in, in_position,
+                               AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH,
+                               channels, count, product, product_position);
+                for (int t = 0; t < count; t++) {
+                    const place at = place_of(first + t, tile_rows, tile_columns);
+                    SCRATCH float *to = between +
+                                        ((int)(at.image % kept) * tile_rows + at.row) * TILE * down +
+                                        at.column * TILE * filters + block * TILE_WIDTH;
+                    for (int v = 0; v < TILE_WIDTH; v += VW)
+                        keep_outputs(product + t * TILE_WIDTH + v, product_position,
+                                     bias_base ? vloadv(0, AT(bias) + block * TILE_WIDTH + v)
+                                               : (floatv)(0),
+                                     relu, to + v, down, filters);
+                }
+            }
+            const place last = place_of(first + count, tile_rows, tile_columns); /* behind it */
+            for (; image <= last.image && image * image_tiles < end; image++) {
+                const int ready = image < last.image
+                                      ? output_rows
+                                      : min(pooled_of(last.row * TILE), output_rows);
+                pool_rows(between + (int)(image % kept) * tile_rows * TILE * down, down, filters,
+                          between_rows, between_columns, pooled, ready, output_columns, filters,
+                          AT(y) + image * y_image, y_down, y_right,
+                          winners_base ? AT(winners) +
+                                             image * output_rows * output_columns * filters
+                                       : 0,
+                          filters);
+                pooled = max(pooled, ready);
+                if (image == last.image)
+                    break;
+                pooled = 0;
+            }
+        }
+    }
+}
+
+#endif
 
 /*
  * Partial sums of the filter gradient, transformed:

@@ -1,4 +1,5 @@
 /* A convolution that pools its output gives, bit for bit, what the two give apart. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include "support/compare.h"
 #include "support/device.h"
 
@@ -7,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +114,93 @@ static const pooled_case large_few_cases[] = {
      {0}},
 };
 
+/* Channels that every vector divides: the kernels for many. Tiles of several images share a chunk,
+ * or an image takes several chunks. */
+static const pooled_case many_cases[] = {
+    {1, 8, 8, 16, 16, 3, OCE_PADDING_SAME, OCE_ACTIVATION_RELU, POOL(2, 2, 2, 2, SAME), false, {0}},
+    {5,
+     5,
+     9,
+     16,
+     32,
+     5,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_RELU,
+     POOL(3, 3, 2, 2, SAME),
+     true,
+     {1, 1, 1, 1}},
+    {3,
+     12,
+     7,
+     16,
+     48,
+     3,
+     OCE_PADDING_VALID,
+     OCE_ACTIVATION_NONE,
+     POOL(3, 2, 1, 3, SAME),
+     true,
+     {0}},
+    {4,
+     10,
+     13,
+     32,
+     16,
+     5,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_NONE,
+     POOL(2, 3, 4, 1, VALID),
+     false,
+     {2, 1, 0, 3}},
+    {2, 7, 6, 16, 16, 3, OCE_PADDING_SAME, OCE_ACTIVATION_RELU, POOL(6, 6, 6, 6, SAME), true, {0}},
+};
+
+static const pooled_case large_many_cases[] = {
+    {128,
+     14,
+     14,
+     32,
+     64,
+     5,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_RELU,
+     POOL(2, 2, 2, 2, SAME),
+     false,
+     {0}},
+    {3,
+     16,
+     16,
+     64,
+     64,
+     5,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_RELU,
+     POOL(3, 3, 2, 2, SAME),
+     true,
+     {2, 2, 2, 2}},
+    {1,
+     38,
+     41,
+     16,
+     32,
+     3,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_RELU,
+     POOL(3, 3, 3, 3, SAME),
+     true,
+     {0}},
+    {11,
+     9,
+     9,
+     48,
+     160,
+     3,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_NONE,
+     POOL(5, 4, 2, 1, VALID),
+     true,
+     {0}},
+};
+
 /* Steps of a quarter make equal sums, which the first must win. */
 static float *inputs(const pooled_case *c, size_t count, uint64_t seed, bool may_be_nan) {
     float *values = test_random(count, seed);
@@ -186,7 +275,7 @@ static void expect_pooled(oce_device *device, const pooled_case *c, int index) {
         return;
     }
     if (pooled == NULL && oce_device_limits(device)->vector_width == 4)
-        return; /* windows that take too many rounds of loops: conv2d_winograd_few.c */
+        return; /* it could take too many rounds of loops for one driver */
     cr_assert_not_null(pooled, "case %d: not pooled", index);
     TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan));
     const oce_window_geometry *between = oce_conv2d_plan_geometry(plan);
@@ -253,6 +342,30 @@ Test(conv2d_pool, of_large_images_and_batches_is_the_two_apart) {
         cr_skip_test("too much for a simulator");
     oce_device *device = test_open_device();
     EXPECT_POOLED(device, large_few_cases);
+    oce_device_close(device);
+}
+
+/* With one unit nothing is gained by sharing an image between units instead. */
+static oce_device *one_unit(void) {
+    const char *caps = getenv("OCELLI_CAP");
+    char more[256];
+    snprintf(more, sizeof more, "%s%sunits=1", caps != NULL ? caps : "",
+             caps != NULL && caps[0] != '\0' ? "," : "");
+    setenv("OCELLI_CAP", more, 1);
+    return test_open_device();
+}
+
+Test(conv2d_pool, of_many_channels_is_the_two_apart) {
+    oce_device *device = one_unit();
+    EXPECT_POOLED(device, many_cases);
+    oce_device_close(device);
+}
+
+Test(conv2d_pool, of_many_channels_and_images_is_the_two_apart) {
+    if (test_is_small())
+        cr_skip_test("too much for a simulator");
+    oce_device *device = one_unit();
+    EXPECT_POOLED(device, large_many_cases);
     oce_device_close(device);
 }
 

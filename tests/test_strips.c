@@ -1,4 +1,5 @@
 /* Layers that a model computes in strips of images give what they give for the whole batch. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include "support/compare.h"
 #include "support/device.h"
 #include "support/tiny_network.h"
@@ -143,6 +144,7 @@ Test(strips, repeat_bit_for_bit) {
 /* On a CPU, nothing keeps the output of a layer that is computed in strips, whose gradient takes
  * the place of what is not needed any longer. */
 Test(strips, save_the_memory_of_the_largest_outputs) {
+    setenv("OCELLI_CAP", "units=2", 1); /* more would rather share an image */
     oce_device *device = test_open_device();
     const char *forced = getenv("OCELLI_DEVICE_CLASS");
     const bool is_cpu = forced != NULL ? strcmp(forced, "cpu") == 0
@@ -153,7 +155,7 @@ Test(strips, save_the_memory_of_the_largest_outputs) {
     /* Nor is there one of a layer that pools its output as it computes it. */
     const bool is_pooled = is_cpu && oce_device_limits(device)->vector_width >= 8;
     cr_expect_eq(bytes_of(few, "first output"), is_pooled ? 0 : 12 * image);
-    cr_expect_eq(bytes_of(few, "second output"), 12 * image);
+    cr_expect_eq(bytes_of(few, "second output"), is_pooled ? 0 : 12 * image);
     cr_expect_eq(bytes_of(many, "first output"), is_cpu ? 0 : 40 * image);
     cr_expect_eq(bytes_of(many, "second output"), is_cpu ? 0 : 40 * image);
     /* of the second's input */

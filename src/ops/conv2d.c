@@ -135,7 +135,8 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
         list[count++] = &oce_conv2d_winograd;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd_few;
-    if (!limits->is_cpu && !no_winograd && oce_conv2d_winograd_gpu.suits(&plan->shape, limits, pass))
+    if (!limits->is_cpu && !no_winograd &&
+        oce_conv2d_winograd_gpu.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd_gpu;
     const bool suits_im2col = oce_conv2d_im2col.suits(&plan->shape, limits, pass);
     if (limits->is_cpu && suits_im2col)
@@ -186,8 +187,7 @@ static oce_status try_method(oce_device *device, const oce_conv2d_shape *shape,
                     method->serves(shape, oce_device_limits(device), pass, reason, sizeof reason),
                 OCE_ERROR_UNSUPPORTED, "conv2d: %s cannot compute the %s: %s",
                 oce_conv2d_family_name(method->family), pass_name(pass), reason);
-    if (shape->is_pooled &&
-        (method->pools == NULL || !method->pools(shape, oce_device_limits(device))))
+    if (shape->is_pooled && (method->pools == NULL || !method->pools(device, shape)))
         return OCE_OK;
     p->method = method;
     oce_status status = method->prepare(device, shape, pass, &p->state);

@@ -59,8 +59,9 @@ typedef struct oce_conv2d_method {
     /* Bytes of a filter prepared for forward passes, and how it is made. NULL: none is. */
     oce_status (*prepared)(const oce_conv2d_shape *shape, const void *state, size_t *bytes);
     oce_status (*prepare_filter)(const void *state, const oce_tensor *filter, oce_buffer *prepared);
-    /* Whether its forward pass can give what shape->pool makes of Y. NULL: never. */
-    bool (*pools)(const oce_conv2d_shape *shape, const oce_limits *limits);
+    /* Whether its forward pass can give what shape->pool makes of Y, and as fast as it gives Y.
+     * NULL: never. */
+    bool (*pools)(oce_device *device, const oce_conv2d_shape *shape);
     /* Gives back what `state` refers to, before free(state). NULL: nothing. */
     void (*release)(void *state);
 } oce_conv2d_method;

@@ -1,6 +1,5 @@
 /* The Winograd family: 3x3 and 5x5 windows of stride 1 (cl/conv2d_winograd.cl). */
-#include "ops/conv2d_tiles.h"
-#include "ops/winograd_pass.h"
+#include "ops/conv2d_winograd.h"
 
 #include "base/size.h"
 #include "base/status.h"
@@ -28,17 +27,6 @@ enum {
 };
 
 static const char file[] = "conv2d_winograd.cl";
-
-typedef struct winograd_state {
-    oce_winograd_pass w;
-    oce_conv2d_layout layout;
-    oce_conv2d_tiles blocks; /* one part: blocks of output channels of equal width */
-    oce_kernel *filter, *sum;
-    int64_t chunk; /* tiles that a group takes through all steps at a time */
-    int64_t groups;
-    int64_t local_floats;  /* of a group's scratch memory; 0: each has a part of a buffer */
-    int64_t splits, parts; /* filter gradient: of the tiles, of the input channels */
-} winograd_state;
 
 /* Where a run's parts of the workspace start, in floats. */
 typedef struct winograd_space {
@@ -95,13 +83,13 @@ static int64_t divisor_up_to(int64_t count, int64_t most) {
     return 1;
 }
 
-static int64_t block_width(const winograd_state *state) {
+static int64_t block_width(const oce_winograd_state *state) {
     return state->blocks.parts[0].vectors * state->blocks.vector;
 }
 
 /* How many partial sums: a power of two, and a function of the shape alone, so that every device
  * adds in the same order. */
-static int64_t split_count(const winograd_state *state) {
+static int64_t split_count(const oce_winograd_state *state) {
     const int64_t groups = oce_ceil_div(state->w.channels, PART_CHANNELS) *
                            oce_ceil_div(state->w.filters, PART_CHANNELS);
     int64_t splits = 1;
@@ -110,26 +98,28 @@ static int64_t split_count(const winograd_state *state) {
     return splits;
 }
 
-static bool has_large_filter(const winograd_state *state) {
+bool oce_winograd_has_large_filter(const oce_winograd_state *state) {
     return state->w.alpha * state->w.alpha * state->w.channels * state->w.filters > LARGE_FILTER;
 }
 
-/* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs. */
-static int64_t scratch_floats(const winograd_state *state, int64_t chunk) {
+int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk) {
     const int64_t channels = state->w.pass == OCE_PASS_FILTER_GRAD
                                  ? state->w.channels / state->parts
                                  : state->w.channels;
     const int64_t position = chunk * (channels + block_width(state)) + 2 * GAP;
-    return (int64_t)oce_size_round_up((size_t)(state->w.alpha * state->w.alpha * position), GAP);
+    const int64_t kept = state->kept * state->w.grid[0] * state->w.grid[1] * state->w.tile *
+                         state->w.tile * state->w.filters;
+    return (int64_t)oce_size_round_up((size_t)(state->w.alpha * state->w.alpha * position + kept),
+                                      GAP);
 }
 
 /* The chunk, whole register tiles that fit `floats` of scratch memory, with which the units are
  * done soonest. */
-static int64_t best_chunk(const winograd_state *state, int64_t floats, int units) {
+static int64_t best_chunk(const oce_winograd_state *state, int64_t floats, int units) {
     const int64_t rows = state->blocks.parts[0].rows;
-    const int64_t stream = has_large_filter(state) ? LARGE_STREAM_TILES : STREAM_TILES;
+    const int64_t stream = oce_winograd_has_large_filter(state) ? LARGE_STREAM_TILES : STREAM_TILES;
     int64_t best = rows, least = INT64_MAX;
-    for (int64_t chunk = rows; chunk == rows || scratch_floats(state, chunk) <= floats;
+    for (int64_t chunk = rows; chunk == rows || oce_winograd_scratch(state, chunk) <= floats;
          chunk += rows) {
         const int64_t rounds = oce_ceil_div(oce_ceil_div(state->w.tiles, chunk), units);
         const int64_t time = rounds * (chunk + stream);
@@ -151,7 +141,7 @@ static int64_t local_floats(const oce_limits *limits) {
 }
 
 /* Parts as large as may be, so that dY is seldom transformed again, but one for each unit. */
-static void set_parts(const oce_limits *limits, winograd_state *state) {
+static void set_parts(const oce_limits *limits, oce_winograd_state *state) {
     const int64_t vectors = state->w.channels / state->blocks.vector;
     const int64_t others = state->splits * state->blocks.parts[0].blocks;
     int64_t most = PART_CHANNELS / state->blocks.vector;
@@ -162,15 +152,15 @@ static void set_parts(const oce_limits *limits, winograd_state *state) {
     state->groups = state->parts * others;
 }
 
-static void set_chunks(const oce_limits *limits, winograd_state *state) {
+static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
     const int units = limits->compute_units;
     if (state->w.pass == OCE_PASS_FILTER_GRAD) {
         state->chunk = GRADIENT_TILES;
         return;
     }
     const int64_t local = state->local_floats;
-    const bool is_large =
-        has_large_filter(state) || scratch_floats(state, LOCAL_TILES) > SCRATCH_FLOATS;
+    const bool is_large = oce_winograd_has_large_filter(state) ||
+                          oce_winograd_scratch(state, LOCAL_TILES) > SCRATCH_FLOATS;
     state->chunk = best_chunk(state,
                               local > 0  ? local
                               : is_large ? LARGE_SCRATCH
@@ -181,7 +171,7 @@ static void set_chunks(const oce_limits *limits, winograd_state *state) {
         state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
 }
 
-static oce_status get_kernels(oce_device *device, winograd_state *state) {
+static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
     const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
     const char *name = is_filter ? "winograd_filter_grad" : "winograd_forward";
     oce_defines defines = {0};
@@ -194,8 +184,8 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
         set_parts(limits, state);
     }
     const int64_t local = local_floats(limits);
-    if (scratch_floats(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
-        (is_filter || !has_large_filter(state)))
+    if (oce_winograd_scratch(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
+        (is_filter || !oce_winograd_has_large_filter(state)))
         state->local_floats = local;
     if (state->local_floats > 0)
         oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
@@ -211,15 +201,24 @@ static oce_status get_kernels(oce_device *device, winograd_state *state) {
     return oce_conv2d_blocks_get(device, file, name, &defines, &state->blocks);
 }
 
+static bool pools(oce_device *device, const oce_conv2d_shape *shape) {
+    oce_winograd_state state;
+    return oce_winograd_plan_pooled(device, shape, &state);
+}
+
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                           void **result) {
-    winograd_state *state = calloc(1, sizeof *state);
+    oce_winograd_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     if (pass == OCE_PASS_INPUT_GRAD)
         OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PREPARE_GRAD, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
         return OCE_OK; /* dF is empty */
+    if (shape->is_pooled) {
+        (void)oce_winograd_plan_pooled(device, shape, state); /* pools() has said that it can */
+        return oce_winograd_get_pooled(device, shape, state);
+    }
     state->w = oce_winograd_pass_of(shape, pass);
     OCE_TRY(get_kernels(device, state));
     set_chunks(oce_device_limits(device), state);
@@ -235,7 +234,7 @@ static size_t take_product(oce_conv2d_space *space, const int64_t *extents, int 
     return oce_conv2d_take(space, floats);
 }
 
-static winograd_space place(const winograd_state *state) {
+static winograd_space place(const oce_winograd_state *state) {
     const int64_t window = state->w.alpha - state->w.tile + 1;
     winograd_space at = {{0, false}, 0, 0, 0};
     if (state->w.channels == 0 || state->w.filters == 0)
@@ -249,7 +248,7 @@ static winograd_space place(const winograd_state *state) {
                                    state->w.filters};
     at.filter = take_product(&at.space, transformed, 5);
     if (state->local_floats == 0) {
-        const int64_t scratch[] = {state->groups, scratch_floats(state, state->chunk)};
+        const int64_t scratch[] = {state->groups, oce_winograd_scratch(state, state->chunk)};
         at.scratch = take_product(&at.space, scratch, 2);
     }
     return at;
@@ -266,7 +265,7 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 
 /* Transforms the filter, or, for the input gradient, the filter with its taps reversed and its
  * channels exchanged. */
-static oce_status transform_filter(const winograd_state *state, const oce_tensor *filter,
+static oce_status transform_filter(const oce_winograd_state *state, const oce_tensor *filter,
                                    oce_buffer *workspace, const winograd_space *at,
                                    const oce_arg *target) {
     const int64_t window = state->w.alpha - state->w.tile + 1, width = block_width(state);
@@ -295,16 +294,17 @@ static oce_status transform_filter(const winograd_state *state, const oce_tensor
                       OCE_COUNT(args));
 }
 
-/* The kernels' parameters of a part of a buffer for each group. */
-#define SCRATCH(state, workspace, at)                                                              \
-    (state)->local_floats > 0 ? oce_arg_tensor(NULL) : oce_arg_part(workspace, (at).scratch),      \
-        oce_arg_long(scratch_floats(state, (state)->chunk))
+/* The scratch memory of all groups. */
+static oce_arg scratch_of(const oce_winograd_state *state, const oce_buffer *workspace,
+                          const winograd_space *at) {
+    return state->local_floats > 0 ? oce_arg_tensor(NULL) : oce_arg_part(workspace, at->scratch);
+}
 
 #define STRIDES(tensor)                                                                            \
     oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
         oce_arg_long((tensor)->stride[2])
 
-static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_state *state,
+static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_state *state,
                               const oce_conv2d_operands *o, oce_buffer *workspace) {
     const winograd_space at = place(state);
     const bool is_forward = state->w.pass == OCE_PASS_FORWARD;
@@ -313,13 +313,17 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
         o->prepared != NULL ? oce_arg_part(o->prepared, 0) : oce_arg_part(workspace, at.filter);
     if (o->prepared == NULL)
         OCE_TRY(transform_filter(state, o->filter, workspace, &at, &filter));
+    const oce_arg scratch = scratch_of(state, workspace, &at);
+    if (shape->is_pooled)
+        return oce_winograd_run_pooled(shape, state, o, &filter, &scratch);
     const oce_arg args[] = {oce_arg_tensor(from),
                             STRIDES(from),
                             filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
                             STRIDES(to),
-                            SCRATCH(state, workspace, at),
+                            scratch,
+                            oce_arg_long(oce_winograd_scratch(state, state->chunk)),
                             oce_arg_int(state->w.input[0]),
                             oce_arg_int(state->w.input[1]),
                             oce_arg_int(state->w.before[0]),
@@ -337,9 +341,10 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
                       OCE_COUNT(args));
 }
 
-static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_operands *o,
+static oce_status run_filter_grad(const oce_winograd_state *state, const oce_conv2d_operands *o,
                                   oce_buffer *workspace) {
     const winograd_space at = place(state);
+    const oce_arg scratch = scratch_of(state, workspace, &at);
     const int64_t part_channels = state->w.channels / state->parts;
     const int64_t blocks = state->blocks.parts[0].blocks;
     const oce_arg args[] = {oce_arg_tensor(o->x),
@@ -347,7 +352,8 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
                             oce_arg_tensor(o->y),
                             STRIDES(o->y),
                             oce_arg_part(workspace, at.filter),
-                            SCRATCH(state, workspace, at),
+                            scratch,
+                            oce_arg_long(oce_winograd_scratch(state, state->chunk)),
                             oce_arg_int(state->w.input[0]),
                             oce_arg_int(state->w.input[1]),
                             oce_arg_int(state->w.before[0]),
@@ -371,14 +377,14 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
 
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
                       const oce_conv2d_operands *operands, oce_buffer *workspace) {
-    const winograd_state *state = opaque;
+    const oce_winograd_state *state = opaque;
     if (state->w.pass == OCE_PASS_FILTER_GRAD)
         return run_filter_grad(state, operands, workspace);
     return run_forward(shape, state, operands, workspace);
 }
 
 static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaque, size_t *bytes) {
-    const winograd_state *state = opaque;
+    const oce_winograd_state *state = opaque;
     const int64_t extents[] = {state->w.alpha, state->w.alpha, shape->channels, shape->filters};
     oce_conv2d_space space = {0, false};
     (void)take_product(&space, extents, 4);
@@ -399,6 +405,7 @@ const oce_conv2d_method oce_conv2d_winograd = {
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
+    .pools = pools,
     .prepared = prepared_bytes,
     .prepare_filter = prepare_filter,
 };

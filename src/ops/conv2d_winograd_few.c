@@ -207,9 +207,9 @@ static bool plan_pooled(const oce_conv2d_shape *shape, const oce_limits *limits,
     return set_bands(limits, shape, state);
 }
 
-static bool pools(const oce_conv2d_shape *shape, const oce_limits *limits) {
+static bool pools(oce_device *device, const oce_conv2d_shape *shape) {
     few_state state;
-    return plan_pooled(shape, limits, &state);
+    return plan_pooled(shape, oce_device_limits(device), &state);
 }
 
 static oce_status get_kernels(oce_device *device, const oce_conv2d_shape *shape, few_state *state) {

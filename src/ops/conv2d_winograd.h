@@ -1,0 +1,38 @@
+/* What the Winograd family for CPUs and its pooled forward pass share. */
+#ifndef OCE_OPS_CONV2D_WINOGRAD_H
+#define OCE_OPS_CONV2D_WINOGRAD_H
+
+#include "ops/conv2d_tiles.h"
+#include "ops/winograd_pass.h"
+
+/* A pass, planned. */
+typedef struct oce_winograd_state {
+    oce_winograd_pass w;
+    oce_conv2d_layout layout;
+    oce_conv2d_tiles blocks; /* one part: blocks of output channels of equal width */
+    oce_kernel *filter, *sum;
+    int64_t chunk; /* tiles that a group takes through all steps at a time */
+    int64_t groups;
+    int64_t local_floats;  /* of a group's scratch memory; 0: each has a part of a buffer */
+    int64_t run, kept;     /* pooled: images of a group; whose outputs its scratch memory holds */
+    int64_t splits, parts; /* filter gradient: of the tiles, of the input channels */
+} oce_winograd_state;
+
+/* Scratch memory of a group: the transforms of a chunk's inputs, and of its outputs; and outputs
+ * that are kept for a pool. */
+int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk);
+
+/* Whether the transformed filter is too large to stay in any cache. */
+bool oce_winograd_has_large_filter(const oce_winograd_state *state);
+
+/* Forward pass and max pool in one launch: whether it can and pays; its kernels; a run with the
+ * transformed filter, and scratch memory unless that is local. */
+bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
+                              oce_winograd_state *state);
+oce_status oce_winograd_get_pooled(oce_device *device, const oce_conv2d_shape *shape,
+                                   oce_winograd_state *state);
+oce_status oce_winograd_run_pooled(const oce_conv2d_shape *shape, const oce_winograd_state *state,
+                                   const oce_conv2d_operands *o, const oce_arg *filter,
+                                   const oce_arg *scratch);
+
+#endif

@@ -1,0 +1,135 @@
+/* The Winograd family's forward pass with a max pool in the same launch (cl/conv2d_winograd.cl). */
+#include "ops/conv2d_winograd.h"
+
+#include "base/size.h"
+
+enum {
+    POOLED_FLOATS = 240 << 10, /* of a group's scratch memory, at most: nearly an L2 cache */
+    STREAM_TILES = 4,          /* reading the filter takes as long as computing so many tiles */
+    MOST_IMAGES = 64,          /* of a group */
+    LEAST_GROUPS = 8           /* that share a buffer as scratch memory */
+};
+
+static const char file[] = "conv2d_winograd.cl";
+
+/* Of how many images, at most, are the tiles of a chunk and what it completes, if a group's first
+ * chunk begins with an image. */
+static int64_t images_of_chunk(int64_t chunk, int64_t image_tiles) {
+    int64_t most = 0, start = 0;
+    do {
+        most = oce_max_int64(most, (start + chunk - 1) / image_tiles + 1);
+        start = (start + chunk) % image_tiles;
+    } while (start != 0);
+    return most;
+}
+
+/* How long `tiles` tiles take a group, in tiles. */
+static int64_t run_time(const oce_winograd_state *state, int64_t tiles) {
+    const int64_t rows = state->blocks.parts[0].rows;
+    const int64_t whole = tiles / state->chunk, rest = tiles % state->chunk;
+    return whole * (state->chunk + STREAM_TILES) +
+           (rest > 0 ? oce_ceil_div(rest, rows) * rows + STREAM_TILES : 0);
+}
+
+/* The chunk, and the images of a group, with which the units are done soonest. False if nothing
+ * fits, or if the units are done much sooner when they share images. */
+static bool set_run(const oce_winograd_state *from, int64_t batch, int units,
+                    oce_winograd_state *best) {
+    oce_winograd_state s = *from;
+    const int64_t rows = s.blocks.parts[0].rows, image_tiles = s.w.grid[0] * s.w.grid[1];
+    int64_t least = INT64_MAX, least_apart = INT64_MAX;
+    for (s.chunk = rows; s.chunk < s.w.tiles + rows; s.chunk += rows) {
+        s.kept = images_of_chunk(s.chunk, image_tiles);
+        if (oce_winograd_scratch(&s, s.chunk) > POOLED_FLOATS)
+            break;
+        const int64_t chunks = oce_ceil_div(s.w.tiles, s.chunk);
+        least_apart =
+            oce_min_int64(least_apart, oce_ceil_div(chunks, units) * run_time(&s, s.chunk));
+        for (s.run = 1; s.run <= oce_min_int64(batch, MOST_IMAGES); s.run++) {
+            s.groups = oce_ceil_div(batch, s.run);
+            const int64_t time = oce_ceil_div(s.groups, units) * run_time(&s, s.run * image_tiles);
+            if (time >= least)
+                continue;
+            least = time;
+            *best = s;
+        }
+    }
+    return least < INT64_MAX && least - least_apart <= least_apart / 8;
+}
+
+/* Narrow vectors: see suits() of conv2d_winograd.c. */
+bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
+                              oce_winograd_state *state) {
+    const oce_limits *limits = oce_device_limits(device);
+    const oce_winograd_state s = {
+        .w = oce_winograd_pass_of(shape, OCE_PASS_FORWARD),
+        .blocks = oce_conv2d_blocks_of(device, shape->filters),
+        .local_floats =
+            limits->local_bytes >= POOLED_FLOATS * sizeof(float) ? (int64_t)POOLED_FLOATS : 0};
+    if (limits->vector_width < 8 || oce_winograd_has_large_filter(&s) ||
+        !set_run(&s, shape->batch, limits->compute_units, state))
+        return false;
+    if (state->local_floats == 0)
+        state->groups =
+            oce_min_int64(state->groups, oce_max_int64(limits->compute_units, LEAST_GROUPS));
+    return true;
+}
+
+oce_status oce_winograd_get_pooled(oce_device *device, const oce_conv2d_shape *shape,
+                                   oce_winograd_state *state) {
+    const oce_window_geometry *pool = &shape->pool;
+    oce_defines defines = {0};
+    oce_define(&defines, "ALPHA", state->w.alpha);
+    oce_define(&defines, "TILE", state->w.tile);
+    if (state->local_floats > 0)
+        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    oce_define(&defines, "POOL_KH", pool->size[0]);
+    oce_define(&defines, "POOL_KW", pool->size[1]);
+    oce_define(&defines, "POOL_SH", pool->stride[0]);
+    oce_define(&defines, "POOL_SW", pool->stride[1]);
+    oce_define(&defines, "POOL_TOP", pool->before[0]);
+    oce_define(&defines, "POOL_LEFT", pool->before[1]);
+    oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
+    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
+    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
+    OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_pool", &all, &state->filter));
+    return oce_conv2d_blocks_get(device, file, "winograd_pool", &defines, &state->blocks);
+}
+
+#define STRIDES(tensor)                                                                            \
+    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
+        oce_arg_long((tensor)->stride[2])
+
+oce_status oce_winograd_run_pooled(const oce_conv2d_shape *shape, const oce_winograd_state *state,
+                                   const oce_conv2d_operands *o, const oce_arg *filter,
+                                   const oce_arg *scratch) {
+    const oce_winograd_pass *w = &state->w;
+    const oce_arg args[] = {oce_arg_tensor(o->x),
+                            STRIDES(o->x),
+                            *filter,
+                            oce_arg_tensor(o->bias),
+                            oce_arg_tensor(o->y),
+                            STRIDES(o->y),
+                            oce_arg_part(o->winners, 0),
+                            *scratch,
+                            oce_arg_long(oce_winograd_scratch(state, state->chunk)),
+                            oce_arg_int(w->input[0]),
+                            oce_arg_int(w->input[1]),
+                            oce_arg_int(w->before[0]),
+                            oce_arg_int(w->before[1]),
+                            oce_arg_int(w->channels),
+                            oce_arg_int(w->output[0]),
+                            oce_arg_int(w->output[1]),
+                            oce_arg_int(shape->pool.output[0]),
+                            oce_arg_int(shape->pool.output[1]),
+                            oce_arg_int(w->grid[0]),
+                            oce_arg_int(w->grid[1]),
+                            oce_arg_long(w->tiles),
+                            oce_arg_int(state->chunk),
+                            oce_arg_int(state->blocks.parts[0].blocks),
+                            oce_arg_int(state->run),
+                            oce_arg_int(state->kept),
+                            oce_arg_int(shape->activation == OCE_ACTIVATION_RELU)};
+    return oce_launch(state->blocks.parts[0].kernel, oce_range_groups(state->groups, 1, 1), args,
+                      OCE_COUNT(args));
+}
