@@ -1,5 +1,5 @@
 /* Convolution: checks, the choice of a family for each pass, and the public calls. */
-#include "ops/conv2d_internal.h"
+#include "ops/conv2d_dot.h"
 
 #include "base/size.h"
 #include "base/status.h"
@@ -131,6 +131,8 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
                       const oce_conv2d_method *list[MOST_CANDIDATES]) {
     const oce_limits *limits = oce_device_limits(plan->device);
     int count = 0;
+    if (oce_conv2d_dot_suits(&plan->shape, limits, pass))
+        list[count++] = &oce_conv2d_direct; /* few outputs, faster than any other family */
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_winograd;
     if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))

@@ -10,6 +10,8 @@ typedef struct direct_state {
     oce_pass pass;
     oce_conv2d_layout layout;
     oce_conv2d_tiles tiles;
+    bool is_dot; /* forward, input gradient: `dot` has the kernels, not `tiles` */
+    oce_conv2d_dot dot;
     bool packs;     /* forward, input gradient: the filter is copied into panels */
     oce_halo reach; /* input gradient: rows and columns outside dY that are read */
     int64_t splits; /* filter gradient: partial sums */
@@ -37,7 +39,15 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     *result = state;
     state->pass = pass;
     const bool is_forward = pass == OCE_PASS_FORWARD, is_filter = pass == OCE_PASS_FILTER_GRAD;
-    state->packs = is_forward ? packing_pays(shape) : !is_filter;
+    state->is_dot = oce_conv2d_dot_suits(shape, oce_device_limits(device), pass);
+    state->packs = state->is_dot || (is_forward ? packing_pays(shape) : !is_filter);
+    if (!is_forward && !is_filter)
+        state->reach = oce_conv2d_gradient_reach(&shape->window);
+    if (state->is_dot) {
+        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PAD, &state->layout));
+        return oce_conv2d_dot_get(device, is_forward ? shape->filters : shape->channels,
+                                  &state->dot);
+    }
     unsigned layout = OCE_LAYOUT_PREPARE_GRAD;
     if (is_forward)
         layout = OCE_LAYOUT_PAD | (state->packs ? OCE_LAYOUT_PACK : 0);
@@ -54,7 +64,6 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     if (is_forward)
         return oce_conv2d_tiles_get(device, "direct_forward", pixels, shape->filters,
                                     &state->tiles);
-    state->reach = oce_conv2d_gradient_reach(&shape->window);
     return oce_conv2d_tiles_get(device, oce_conv2d_phases_kernel(&shape->window), pixels,
                                 shape->channels, &state->tiles);
 }
@@ -70,6 +79,12 @@ static direct_space place(const oce_conv2d_shape *shape, const direct_state *sta
     if (state->pass == OCE_PASS_FILTER_GRAD) {
         const int64_t partials[] = {state->splits, f[0], f[1], f[2], state->tiles.padded};
         if (!oce_size_product(partials, 5, &count))
+            at.space.overflow = true;
+    } else if (state->is_dot) {
+        int64_t extents[OCE_CONV2D_DOT_EXTENTS];
+        oce_conv2d_dot_extents(&state->dot, shape, state->pass == OCE_PASS_FORWARD ? f[2] : f[3],
+                               extents);
+        if (!oce_size_product(extents, OCE_CONV2D_DOT_EXTENTS, &count))
             at.space.overflow = true;
     } else if (state->packs) {
         const int64_t rows[] = {f[0], f[1], state->pass == OCE_PASS_FORWARD ? f[2] : f[3],
@@ -104,7 +119,7 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const direct_state 
     oce_tensor x = *o->x;
     if (!in_place)
         OCE_TRY(oce_conv2d_pad(&state->layout, o->x, &shape->reach, workspace, at.image, &x));
-    if (state->packs)
+    if (state->packs && !state->is_dot)
         OCE_TRY(oce_conv2d_pack(&state->layout, &state->tiles, o->filter, workspace, at.filter));
     const oce_conv2d_product product = {
         .x = oce_conv2d_view_of(&x, -g->before[0], -g->before[1], g->stride[0], g->stride[1]),
@@ -126,7 +141,10 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const direct_state 
         .bias = o->bias,
         .relu = shape->activation == OCE_ACTIVATION_RELU,
     };
-    return oce_conv2d_product_run(&state->tiles, &product);
+    const int64_t *f = shape->f_dim;
+    const oce_conv2d_dot_filter filter = {o->filter, 0, f[1] * f[2] * f[3], f[2] * f[3], f[3], 1};
+    return state->is_dot ? oce_conv2d_dot_run(&state->dot, &product, &filter, workspace, at.filter)
+                         : oce_conv2d_product_run(&state->tiles, &product);
 }
 
 static oce_status run_input_grad(const oce_conv2d_shape *shape, const direct_state *state,
@@ -134,6 +152,7 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const direct_sta
     const bool in_place = oce_conv2d_in_place(o->y, &state->reach);
     const direct_space at = place(shape, state, in_place);
     const oce_conv2d_gradient gradient = {.tiles = &state->tiles,
+                                          .dot = state->is_dot ? &state->dot : NULL,
                                           .window = &shape->window,
                                           .dy = o->y,
                                           .filter = o->filter,

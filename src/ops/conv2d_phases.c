@@ -106,7 +106,6 @@ static void used_taps(const oce_window_geometry *g, int axis, int64_t *first, in
 static oce_status prepare(const oce_conv2d_layout *layout, const oce_conv2d_gradient *d,
                           oce_tensor *dy) {
     const oce_window_geometry *g = d->window;
-    *dy = *d->dy;
     oce_conv2d_copy copy;
     if (d->reach != NULL)
         OCE_TRY(oce_conv2d_copy_of(d->dy, d->reach, d->workspace, d->image, dy, &copy));
@@ -119,6 +118,12 @@ static oce_status prepare(const oce_conv2d_layout *layout, const oce_conv2d_grad
         used_taps(g, axis, &pack.first[axis], &pack.count[axis]);
     return oce_conv2d_prepare_grad(layout, d->tiles, &pack, d->reach != NULL ? &copy : NULL,
                                    clears ? d->dx : NULL);
+}
+
+/* The filter with its taps in reverse order, input and output channels exchanged. */
+static oce_conv2d_dot_filter dot_filter(const oce_tensor *filter) {
+    const int64_t *f = filter->dim, tap = f[2] * f[3];
+    return (oce_conv2d_dot_filter){filter, (f[0] * f[1] - 1) * tap, -f[1] * tap, -tap, 1, f[3]};
 }
 
 /* The only phase, as a convolution of stride 1. */
@@ -143,7 +148,9 @@ static oce_status run_one(const oce_conv2d_gradient *d, const oce_tensor *dy) {
         .filter_offset = (int64_t)d->panels,
         .is_packed = true,
     };
-    return oce_conv2d_product_run(d->tiles, &product);
+    const oce_conv2d_dot_filter filter = dot_filter(d->filter);
+    return d->dot != NULL ? oce_conv2d_dot_run(d->dot, &product, &filter, d->workspace, d->panels)
+                          : oce_conv2d_product_run(d->tiles, &product);
 }
 
 #define STRIDES(tensor)                                                                            \
@@ -196,7 +203,10 @@ static oce_status run_all(const oce_conv2d_gradient *d, const oce_tensor *dy) {
 }
 
 oce_status oce_conv2d_gradient_run(const oce_conv2d_layout *layout, const oce_conv2d_gradient *d) {
-    oce_tensor dy;
-    OCE_TRY(prepare(layout, d, &dy));
+    oce_tensor dy = *d->dy;
+    if (d->dot == NULL)
+        OCE_TRY(prepare(layout, d, &dy));
+    else if (d->reach != NULL)
+        OCE_TRY(oce_conv2d_pad(layout, d->dy, d->reach, d->workspace, d->image, &dy));
     return phases_of(d->window) > 1 ? run_all(d, &dy) : run_one(d, &dy);
 }

@@ -6,7 +6,7 @@
 #ifndef OCE_OPS_CONV2D_PHASES_H
 #define OCE_OPS_CONV2D_PHASES_H
 
-#include "ops/conv2d_tiles.h"
+#include "ops/conv2d_dot.h"
 
 /* Window taps this far apart along an axis share a phase. */
 int64_t oce_conv2d_tap_step(const oce_window_geometry *g, int axis);
@@ -22,7 +22,8 @@ oce_halo oce_conv2d_gradient_reach(const oce_window_geometry *g);
 
 /* What is brought into order before the products. */
 typedef struct oce_conv2d_gradient {
-    const oce_conv2d_tiles *tiles;
+    const oce_conv2d_tiles *tiles; /* or, with few input channels: */
+    const oce_conv2d_dot *dot;     /* NULL: not */
     const oce_window_geometry *window;
     const oce_tensor *dy, *filter, *dx;
     oce_buffer *workspace;
@@ -30,7 +31,8 @@ typedef struct oce_conv2d_gradient {
     const oce_halo *reach; /* of the copy; NULL: dY is read in place */
 } oce_conv2d_gradient;
 
-/* dX. The filter goes into panels of window taps * filters * tiles->padded floats. */
+/* dX. The filter goes into panels of window taps * filters * tiles->padded floats, or of
+ * oce_conv2d_dot_extents(). */
 oce_status oce_conv2d_gradient_run(const oce_conv2d_layout *layout,
                                    const oce_conv2d_gradient *gradient);
 
