@@ -19,6 +19,7 @@
 #include <ocelli/train.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,7 @@ static json_t *answer(worker *w, const char *line) {
     } else if (strcmp(what, "time") == 0) {
         reply = measure(w, request);
     } else if (strcmp(what, "store") == 0) {
-        oce_device_store_programs(w->device);
+        oce_device_store_programs(w->device, INFINITY);
         reply = json_pack("{s:b}", "ok", 1);
     } else if (strcmp(what, "about") == 0) {
         const oce_device_info *info = oce_device_get_info(w->device);

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,7 +324,7 @@ static int run_give(void) {
     TEST_OK(oce_launch(kernel, oce_range_groups(1, 1, 1), args, 1));
     TEST_OK(oce_buffer_read(buffer, 0, &value, sizeof value));
     oce_buffer_destroy(buffer);
-    oce_device_store_programs(device);
+    oce_device_store_programs(device, 0);
     cr_expect(oce_device_unstored_programs(device) == 0);
     oce_device_close(device);
     return value;
@@ -433,8 +434,15 @@ Test(cache, slow_drivers_store_on_demand) {
     TEST_OK(oce_kernel_get(device, "give.cl", "give", NULL, &kernel));
     cr_expect(oce_device_unstored_programs(device) == 1);
     cr_expect(access(cache, F_OK) != 0);
-    oce_device_store_programs(device);
-    cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 1);
+    oce_defines defines = {0};
+    for (int i = 0; i < 3; i++) {
+        oce_define(&defines, "ANOTHER", i);
+        TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
+    }
+    oce_device_store_programs(device, 0); /* one, and no more as the time is over */
+    cr_expect(oce_device_unstored_programs(device) == 3 && scratch_count(cache, NULL) == 1);
+    oce_device_store_programs(device, INFINITY);
+    cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 4);
     oce_device_close(device);
     device = test_open_device();
     TEST_OK(oce_kernel_get(device, "give.cl", "give", NULL, &kernel));

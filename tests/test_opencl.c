@@ -213,7 +213,7 @@ static oce_status use_device(float *result) {
     oce_tensor_release(&x);
     oce_tensor_release(&y);
     if (status == OCE_OK)
-        oce_device_store_programs(device);
+        oce_device_store_programs(device, 0);
     oce_device_close(device);
     return status;
 }

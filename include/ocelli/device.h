@@ -114,8 +114,12 @@ OCE_API const char *oce_device_take_notice(oce_device *device);
  * seconds for a network; where it is cheap they are stored as they are built).
  */
 OCE_API int oce_device_unstored_programs(const oce_device *device);
-/** Stores these programs, as far as the cache can be written to; call it when the work is done. */
-OCE_API void oce_device_store_programs(oce_device *device);
+/**
+ * Stores these programs, as far as the cache can be written to; call it when the work is done. The
+ * first in any case, others until `seconds` have passed: each one makes the next start a little
+ * shorter, and those that are left can be stored another time.
+ */
+OCE_API void oce_device_store_programs(oce_device *device, double seconds);
 /** Closes the device; what was made from it must be gone. NULL is allowed. */
 OCE_API void oce_device_close(oce_device *device);
 OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);

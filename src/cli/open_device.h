@@ -8,8 +8,7 @@
 oce_status cli_open_device(const char *selector, bool quiet, oce_device **device);
 
 /* Closes it; NULL is allowed. If the work is done, first stores compiled kernels that the next
- * start would miss (oce_device_store_programs), which takes a while once, and says so unless quiet.
- */
+ * start would miss (oce_device_store_programs), for about a second, and says so unless quiet. */
 void cli_close_device(oce_device *device, bool is_done, bool quiet);
 
 /* Prints, as warnings on stderr, what the device has to say (oce_device_take_notice). */

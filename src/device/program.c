@@ -4,6 +4,7 @@
 #include "device/internal.h"
 #include "device/kernel_source.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 
 #include <stdio.h>
@@ -270,10 +271,16 @@ int oce_device_unstored_programs(const oce_device *device) {
     return count;
 }
 
-void oce_device_store_programs(oce_device *device) {
-    bool takes_more = true;
+void oce_device_store_programs(oce_device *device, double seconds) {
+    const double start = oce_clock_seconds();
+    bool takes_more = true, is_first = true;
     for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next) {
-        if (kernel->unstored.size > 0 && takes_more)
+        if (kernel->unstored.size == 0)
+            continue;
+        if (takes_more && !is_first && oce_clock_seconds() - start >= seconds)
+            return;
+        is_first = false;
+        if (takes_more)
             takes_more = store_binary(kernel->program, &kernel->unstored);
         oce_bytes_finish(&kernel->unstored);
     }
