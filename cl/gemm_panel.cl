@@ -81,44 +81,53 @@ typedef struct epilogue {
 
 /* ---- Fetching ahead ------------------------------------------------------------------------- */
 
-/* Asks for the cache line at p, for the second-level cache or for the first, where that comes of it
- * (common.cl.h: SPIR-V translators end the process over clang's builtin). */
-#if CAN_PREFETCH
-#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
-#define FETCH_NEAR(p) PREFETCH(p)
-#else
-#define FETCH(p)
-#define FETCH_NEAR(p)
-#endif
-
 /* Steps of K between turns of asking, a cache line of A; and the least lines of op(B) to ask for in
  * one: not so many that the caches cannot follow, as the next panel takes as long to come as some
  * rows of tiles. */
 #define FETCH_STEPS 16
 #define LEAST_PACE 4
 
-/* What comes next: the part of op(B) that the next panel holds, and the rows of A of the next tile.
- * Those are not in the caches when a K block begins, and each is too short for the hardware to see
- * its end coming. */
+/* What comes next: the part of op(B) that the next panel holds; and of A the rows of the next tile,
+ * or the next K block's strip. Those are not in the caches when a K block begins, and each row is
+ * too short for the hardware to see where the next one is. */
 typedef struct next_parts {
     __global const float *b, *a;
     long b_row, a_row; /* floats between rows of B, and of A */
+    /* Of the strip: lines of a row, and of all; the next to ask for, and how many in a turn. */
+    int strip_width, strip_lines, strip_line, strip_pace;
 } next_parts;
 
 /* Asks for a line of the panel, 0 <= line < depth * NR / 16. */
 static void fetch_line(const next_parts *next, int line) {
 #if GEMM_TRANSPOSE_B
-    FETCH(next->b + line % NR * next->b_row + line / NR * 16);
+    PREFETCH(next->b + line % NR * next->b_row + line / NR * 16);
 #else
-    FETCH(next->b + line / (NR / 16) * next->b_row + line % (NR / 16) * 16);
+    PREFETCH(next->b + line / (NR / 16) * next->b_row + line % (NR / 16) * 16);
 #endif
 }
 
-/* Asks for the line at step k of the rows of A, which a strip holds already. */
-static void fetch_rows(const next_parts *next, int k) {
-#if !GEMM_TRANSPOSE_A
+#if GEMM_TRANSPOSE_A
+/* The next strip: `columns` columns of `depth` rows of A from a on, to be asked for in so many
+ * turns. */
+static void set_strip(next_parts *next, __global const float *a, int columns, int depth,
+                      int turns) {
+    next->a = a;
+    next->strip_width = (columns + 15) / 16;
+    next->strip_lines = depth * next->strip_width;
+    next->strip_pace = next->strip_lines / turns + 1;
+}
+#endif
+
+/* Asks for the lines at step k of the tile's rows of A, or for some of the strip. */
+static void fetch_a(next_parts *next, int k) {
+#if CAN_PREFETCH && GEMM_TRANSPOSE_A
+    const int end = min(next->strip_line + next->strip_pace, next->strip_lines);
+    for (; next->strip_line < end; next->strip_line++)
+        PREFETCH(next->a + next->strip_line / next->strip_width * next->a_row +
+                 next->strip_line % next->strip_width * 16);
+#elif CAN_PREFETCH
     UNROLL for (int i = 0; i < GEMM_MR; i++)
-        FETCH_NEAR(next->a + i * next->a_row + k);
+        PREFETCH(next->a + i * next->a_row + k);
 #endif
 }
 
@@ -153,13 +162,13 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
     }
 }
 
-/* The same; before every FETCH_STEPS steps asks for the next tile's rows of A and for `pace` lines of
+/* The same; before every FETCH_STEPS steps asks for what comes next of A and for `pace` lines of
  * the next panel, from `line` on. */
 static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
                                     __local const floatv *panel, int depth,
-                                    const next_parts *next, int line, int pace) {
+                                    next_parts *next, int line, int pace) {
     for (int k = 0; k < depth; k += FETCH_STEPS) {
-        fetch_rows(next, k);
+        fetch_a(next, k);
         for (int i = 0; i < pace; i++)
             fetch_line(next, line++);
         multiply_panel(sum, a + (long)k * A_STEP, a_row, panel + k * GEMM_NV,
@@ -282,11 +291,19 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
     const int k_blocks = max((k_end - k_begin + GEMM_KC - 1) / GEMM_KC, 1);
     const int k_block = ((k_end - k_begin + k_blocks - 1) / k_blocks + 15) / 16 * 16;
 
+    /* Turns of asking while a panel is multiplied, and while a strip is. */
+    const int turns = max((row_end - row_begin - 1) / GEMM_MR * (k_block / FETCH_STEPS), 1);
+    const int strip_turns = turns * ((column_end - column_begin + NR - 1) / NR);
+
     for (int block = 0; block < k_blocks; block++) {
         const int at_k = k_begin + block * k_block, depth = max(min(k_block, k_end - at_k), 0);
         const int is_last = splits == 1 && block == k_blocks - 1;
+        next_parts next = {.a_row = GEMM_TRANSPOSE_A ? m : k, .b_row = GEMM_TRANSPOSE_B ? k : n};
 #if GEMM_TRANSPOSE_A
-        copy_strip(AT(a) + (long)at_k * m + row_begin, m, strip, row_end - row_begin, depth);
+        __global const float *corner = AT(a) + (long)at_k * m + row_begin;
+        copy_strip(corner, m, strip, row_end - row_begin, depth);
+        set_strip(&next, corner + (long)k_block * m, row_end - row_begin,
+                  clamp(k_end - at_k - k_block, 0, k_block), strip_turns);
 #endif
         for (int column = column_begin; column < column_end; column += NR) {
             const epilogue end = {block > 0, is_last && has_bias ? AT(bias) + column : 0,
@@ -301,14 +318,10 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
             const int next_k = is_last_column ? at_k + k_block : at_k;
             const int next_depth = CAN_PREFETCH ? clamp(k_end - next_k, 0, k_block) : 0;
             const int lines = next_depth * (NR / 16);
-            const int turns = (row_end - row_begin - 1) / GEMM_MR * (k_block / FETCH_STEPS);
-            const int pace = max((lines - 1) / max(turns, 1) + 1, LEAST_PACE);
+            const int pace = max((lines - 1) / turns + 1, LEAST_PACE);
             int line = 0;
-#if GEMM_TRANSPOSE_B
-            next_parts next = {AT(b) + (long)next_column * k + next_k, 0, k, k};
-#else
-            next_parts next = {AT(b) + (long)next_k * n + next_column, 0, n, k};
-#endif
+            next.b = AT(b) + (GEMM_TRANSPOSE_B ? (long)next_column * k + next_k
+                                               : (long)next_k * n + next_column);
             for (int row = row_begin; row < row_end; row += GEMM_MR) {
 #if GEMM_TRANSPOSE_A
                 const int top = row;
@@ -328,9 +341,11 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                 else
 #endif
                 if (CAN_PREFETCH && row > row_begin) {
+#if !GEMM_TRANSPOSE_A
                     const int is_last_row = row + GEMM_MR >= row_end;
                     const int next_top = is_last_row ? row_begin : min(row + GEMM_MR, m - GEMM_MR);
                     next.a = AT(a) + (long)next_top * k + (is_last_row ? next_k : at_k);
+#endif
                     multiply_panel_fetching(sum, left, a_row, panel, depth, &next, line,
                                             line < lines ? pace : 0);
                     line += pace * (k_block / FETCH_STEPS);

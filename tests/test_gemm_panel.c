@@ -197,6 +197,18 @@ Test(gemm_panel, few_units_get_large_blocks) {
     cr_expect_geq(two.rows, desc.m, "%lld rows", (long long)two.rows);
 }
 
+/* Nothing has fetched a group's first panel: units that are few get several in a row, each as many;
+ * of a small B, which the caches hold, single ones. */
+Test(gemm_panel, few_units_get_several_panels_of_a_large_b) {
+    const oce_gemm_desc large = {.m = 50, .n = 3136, .k = 1024, .transpose_b = true};
+    const oce_gemm_desc small = {.m = 256, .n = 256, .k = 256};
+    const oce_gemm_blocks two = blocks_for(&large, 16, 2, LOCAL);
+    cr_expect_geq(two.columns, 128, "%lld columns", (long long)two.columns);
+    cr_expect_eq(groups_of(&large, &two) % 2, 0);
+    cr_expect_eq(blocks_for(&large, 16, UNITS, LOCAL).columns, 64);
+    cr_expect_eq(blocks_for(&small, 16, 2, LOCAL).columns, 64);
+}
+
 /* The order of a sum may depend on the shape, never on the device. */
 Test(gemm_panel, splits_depend_on_the_shape_only) {
     oce_random random;

@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "device/tuning.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* ---- Register tile ------------------------------------------------------------------------- */
@@ -205,9 +206,38 @@ static void shorten_loops(const oce_gemm_desc *d, int vector_width, oce_gemm_blo
     }
 }
 
-/* The K block whose panel fits the first-level cache. */
-static int usual_k_block(const oce_gemm_blocks *b, int vector_width) {
-    return at_most(PANEL_FLOATS / (b->tile_vectors * vector_width), LARGEST_K_BLOCK);
+/* The K block whose panel fits the first-level cache. With so few columns that reading a transposed
+ * A takes the time, a shorter one, for strips of longer rows. */
+static int usual_k_block(const oce_gemm_desc *d, const oce_gemm_blocks *b, int vector_width) {
+    const int width = b->tile_vectors * vector_width;
+    const bool is_reading = d->transpose_a && d->n <= 2 * width && d->k > LARGEST_K_BLOCK;
+    return at_most(PANEL_FLOATS / width, is_reading ? LARGEST_K_BLOCK / 2 : LARGEST_K_BLOCK);
+}
+
+/*
+ * Panels that a group takes where one would be work enough: as few, for balance, as end within 2 %
+ * of the least time. A group's first panel, which nothing has fetched, costs as much as FIRST_ROWS
+ * rows more, unless B is so small that the caches hold it.
+ */
+static int64_t choose_panels(const oce_gemm_desc *d, int units, int width, const division *parts,
+                             int k_block) {
+    enum { FIRST_ROWS = 22, SMALL_FLOATS = 1 << 18, MOST = 256 };
+    const int64_t panels = oce_ceil_div(d->n, width), most = panels < MOST ? panels : MOST;
+    const double row_groups = (double)parts->rows * parts->splits;
+    const double steps = (double)d->k / parts->splits, first = fmin(steps, k_block) * FIRST_ROWS;
+    const double panel = (double)d->m / (double)parts->rows * steps;
+    double least = 1e300, times[MOST];
+    if ((double)d->k * (double)d->n < SMALL_FLOATS)
+        return 1;
+    for (int64_t i = 0; i < most; i++) {
+        const double groups = row_groups * (double)oce_ceil_div(panels, i + 1);
+        times[i] = ceil(groups / units) * ((double)(i + 1) * panel + first);
+        least = fmin(least, times[i]);
+    }
+    int64_t fewest = 1;
+    while (times[fewest - 1] > least * 1.02)
+        fewest++;
+    return fewest;
 }
 
 /* The rest, for a tile and K block. */
@@ -220,11 +250,14 @@ static bool finish_blocks(const oce_gemm_desc *d, int vector_width, int units, s
     const division parts = divide(d, units);
     blocks->splits = parts.splits;
     blocks->rows = round_up(oce_ceil_div(d->m, parts.rows), blocks->tile_rows);
-    /* Down, for more groups, where columns are divided at no cost. */
     const int width = blocks->tile_vectors * vector_width;
     const int64_t columns = oce_ceil_div(d->n, parts.columns);
-    blocks->columns =
-        d->transpose_a || columns < width ? round_up(columns, width) : columns / width * width;
+    if (d->transpose_a)
+        blocks->columns = round_up(columns, width);
+    else if (columns >= 2 * width) /* down, for more groups: it costs nothing */
+        blocks->columns = columns / width * width;
+    else
+        blocks->columns = choose_panels(d, units, width, &parts, blocks->k_block) * width;
     if (d->transpose_a && blocks->rows > blocks->strip_rows)
         blocks->rows = blocks->strip_rows / blocks->tile_rows * blocks->tile_rows;
     if (vector_width == 4)
@@ -240,8 +273,9 @@ bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, int units,
 /* ---- Tuning -------------------------------------------------------------------------------- */
 
 /* K blocks worth a try: a panel of half, all and twice the first-level cache. */
-static int k_blocks_of(const oce_gemm_blocks *b, int vector_width, int list[3]) {
-    const int usual = usual_k_block(b, vector_width) / 16 * 16;
+static int k_blocks_of(const oce_gemm_desc *d, const oce_gemm_blocks *b, int vector_width,
+                       int list[3]) {
+    const int usual = usual_k_block(d, b, vector_width) / 16 * 16;
     list[0] = usual;
     list[1] = usual * 2;
     list[2] = usual / 32 * 16;
@@ -264,10 +298,10 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, int uni
             blocks->tile_rows = tiles[i].rows;
             blocks->tile_vectors = tiles[i].vectors;
         }
-    const int usual = usual_k_block(blocks, vector_width);
+    const int usual = usual_k_block(d, blocks, vector_width);
     const long k_block = oce_tuning_value(configuration, "k_block", usual);
     bool is_known_block = k_block == usual;
-    for (int i = k_blocks_of(blocks, vector_width, k_blocks); i-- > 0 && !is_known_block;)
+    for (int i = k_blocks_of(d, blocks, vector_width, k_blocks); i-- > 0 && !is_known_block;)
         is_known_block = k_blocks[i] == k_block;
     return is_known && is_known_block &&
            finish_blocks(d, vector_width, units, local_bytes, (int)k_block, blocks);
@@ -285,7 +319,7 @@ int oce_gemm_configurations(const oce_gemm_desc *d, int vector_width,
         const bool is_own = b.tile_rows == own.tile_rows && b.tile_vectors == own.tile_vectors;
         if (!fits(d, tiles[i]) || cost_of(d, vector_width, tiles[i]) > least * 3 / 2)
             continue;
-        const int blocks = k_blocks_of(&b, vector_width, k_blocks);
+        const int blocks = k_blocks_of(d, &b, vector_width, k_blocks);
         for (int j = is_own; j < blocks && count < OCE_GEMM_CONFIGURATIONS; j++)
             if (j == 0 || d->k > k_blocks[2]) /* else one K block either way */
                 snprintf(list[count++], OCE_GEMM_TEXT, "rows=%d vectors=%d k_block=%d",
