@@ -1,8 +1,9 @@
 /*
  * A convolution right below a max pool computes on a CPU some images at a time, a strip, which the
- * pool takes from the cache: forward as backward nothing of the convolution's output is needed
- * longer. So the largest activations of a network are neither kept nor moved through memory. The
- * images of a strip depend on the shape only, as sums over a batch are split by them.
+ * pool takes from the cache: forward, unless one launch does both (ops/conv2d_pool.h), as backward
+ * nothing of the convolution's output is needed longer. So the largest activations of a network are
+ * neither kept nor moved through memory. The images of a strip depend on the shape only, as sums
+ * over a batch are split by them.
  */
 #include "nn/strips.h"
 
