@@ -113,15 +113,15 @@ static inline void copy_transposed(__global const float *from, const long from_r
                                    const int last, __global float *to, const int to_row,
                                    const int columns) {
     floatv rows[VW];
-    if (last >= VW - 1 && columns >= VW) {
-        UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + i * from_row);
-        transpose_square(rows);
+    UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + min(i, last) * from_row);
+    transpose_square(rows);
+    if (columns >= VW) {
         UNROLL for (int i = 0; i < VW; i++) STORE(rows[i], to + i * to_row);
         return;
     }
-    UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + min(i, last) * from_row);
-    transpose_square(rows);
-    UNROLL for (int i = 0; i < VW; i++) if (i < columns) STORE(rows[i], to + i * to_row);
+    floatv some[VW]; /* in memory: conditions on registers take compilers long */
+    UNROLL for (int i = 0; i < VW; i++) some[i] = rows[i];
+    for (int i = 0; i < columns; i++) STORE(some[i], to + i * to_row);
 }
 
 /* The rows, or columns, of a window of `size` whose taps belong to the phases before `phase`: phase
@@ -129,6 +129,11 @@ static inline void copy_transposed(__global const float *from, const long from_r
 static inline int taps_before(const int phase, const int size, const int step) {
     return phase * (size / step) + min(phase, size % step);
 }
+
+/* 1: conv2d_prepare_grad only packs; pad_items and clear_items are 0. That is compiled sooner. */
+#ifndef PACKS_ONLY
+#define PACKS_ONLY 0
+#endif
 
 /*
  * All that the input gradient needs before its products, in one launch of
@@ -158,6 +163,7 @@ KERNEL void conv2d_prepare_grad(
     const int block_vectors, const int last_vectors, const int padded, const int chunk,
     const int chunks, const int pack_items) {
     int item = get_global_id(0);
+#if !PACKS_ONLY
     if (item < pad_items) {
         const long first = item * (long)rows_per_item;
         const padding p = {dy_image, dy_row, dy_column, rows, columns, filters,
@@ -172,6 +178,7 @@ KERNEL void conv2d_prepare_grad(
         return;
     }
     item -= clear_items;
+#endif
     if (item >= pack_items)
         return;
     const int first_k = item % chunks * chunk, last_k = min(first_k + chunk, filters);

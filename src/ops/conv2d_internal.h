@@ -124,7 +124,8 @@ enum {
     OCE_LAYOUT_CLEAR = 2,
     OCE_LAYOUT_PACK = 4,
     OCE_LAYOUT_PREPARE_GRAD = 8,
-    OCE_LAYOUT_SUM = 16
+    OCE_LAYOUT_PACK_GRAD = 16, /* prepare_grad that only packs */
+    OCE_LAYOUT_SUM = 32
 };
 
 /* Builds the kernels that `wanted`, a sum of the above, asks for. */

@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { WORKSPACE_ALIGNMENT = 16, /* floats */ COPY_FLOATS = 8192 /* of an item, about */ };
@@ -36,9 +37,21 @@ oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d
                    {OCE_LAYOUT_PREPARE_GRAD, "conv2d_prepare_grad", &layout->prepare_grad},
                    {OCE_LAYOUT_SUM, "conv2d_sum", &layout->sum}};
     *layout = (oce_conv2d_layout){NULL, NULL, NULL, NULL, NULL};
+    char names[128] = ""; /* in one program */
     for (int i = 0; i < OCE_COUNT(kernels); i++)
         if (wanted & kernels[i].flag)
-            OCE_TRY(oce_kernel_get(device, file, kernels[i].name, NULL, kernels[i].kernel));
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s ", kernels[i].name);
+    const char *rest = names;
+    for (int i = 0; i < OCE_COUNT(kernels); i++)
+        if (wanted & kernels[i].flag) {
+            OCE_TRY(oce_kernel_get(device, file, rest, NULL, kernels[i].kernel));
+            rest = strchr(rest, ' ') + 1;
+        }
+    oce_defines defines = {0};
+    oce_define(&defines, "PACKS_ONLY", 1);
+    if (wanted & OCE_LAYOUT_PACK_GRAD)
+        OCE_TRY(
+            oce_kernel_get(device, file, "conv2d_prepare_grad", &defines, &layout->prepare_grad));
     return OCE_OK;
 }
 

@@ -212,7 +212,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     if (pass == OCE_PASS_INPUT_GRAD)
-        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PREPARE_GRAD, &state->layout));
+        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PACK_GRAD, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
         return OCE_OK; /* dF is empty */
     if (shape->is_pooled) {
