@@ -171,6 +171,24 @@ static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
         state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
 }
 
+/* Of few tiles each unit gets one chunk: lower register tiles, of at least half the rows, where
+ * that chunk becomes a fifth smaller or more. */
+static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
+    oce_conv2d_part *part = &state->blocks.parts[0];
+    const int64_t units = limits->compute_units;
+    const int most = part->rows;
+    if (state->w.tiles > 2 * most * units)
+        return;
+    int64_t least = oce_ceil_div(oce_ceil_div(state->w.tiles, most), units) * most * 4 / 5 + 1;
+    for (int rows = most - 1; 2 * rows >= most; rows--) {
+        const int64_t chunk = oce_ceil_div(oce_ceil_div(state->w.tiles, rows), units) * rows;
+        if (chunk < least) {
+            least = chunk;
+            part->rows = rows;
+        }
+    }
+}
+
 static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
     const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
     const char *name = is_filter ? "winograd_filter_grad" : "winograd_forward";
@@ -182,6 +200,8 @@ static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
     if (is_filter) {
         state->splits = split_count(state);
         set_parts(limits, state);
+    } else {
+        set_rows(limits, state);
     }
     const int64_t local = local_floats(limits);
     if (oce_winograd_scratch(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
