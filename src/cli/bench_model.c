@@ -4,6 +4,7 @@
 #include "cli/json.h"
 #include "cli/report.h"
 
+#include <math.h>
 #include <sys/resource.h>
 
 /* Runs that the times of layers are averaged over. */
@@ -159,6 +160,8 @@ int bench_run_model(bench_session *s, const char *network, bool training) {
     else if (status == OCE_OK)
         status = measure(s, network, training, bench);
     fflush(stdout);
+    if (status == OCE_OK && s->given->first_step) /* `startup` is about full caches */
+        oce_device_store_programs(s->device, INFINITY);
     oce_bench_destroy(bench);
     return status == OCE_OK ? CLI_SUCCESS : cli_failure();
 }

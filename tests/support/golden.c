@@ -50,6 +50,7 @@ static void open_data(golden *g) {
 
 golden golden_open_with(const char *file, oce_conv2d_family conv2d, bool no_winograd,
                         oce_gemm_family gemm) {
+    const char *networks = getenv("OCELLI_TEST_GOLDEN_NETWORKS");
     golden g = {.gradient_tolerance = 1e-5};
     char path[256];
     json_error_t error;
@@ -57,6 +58,8 @@ golden golden_open_with(const char *file, oce_conv2d_family conv2d, bool no_wino
     g.json = json_load_file(path, 0, &error);
     cr_assert(g.json != NULL, "%s: %s", path, error.text);
     TEST_OK(oce_recipe_get(json_string_value(json_object_get(g.json, "pipeline")), &g.recipe));
+    if (networks != NULL && networks[0] != '\0' && strstr(networks, g.recipe.network->name) == NULL)
+        cr_skip_test("OCELLI_TEST_GOLDEN_NETWORKS names %s only", networks);
     open_data(&g);
     g.steps = (int)json_integer_value(json_object_get(g.json, "steps"));
     oce_model_options options = oce_recipe_model_options(&g.recipe, 1);

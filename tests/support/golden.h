@@ -24,7 +24,7 @@ typedef struct golden {
 #define GOLDEN_SCALED_TIES 2e-3
 
 /* The model of tests/vectors/`file` at its start, with the real data; skips the test if that is not
- * under OCELLI_DATA. */
+ * under OCELLI_DATA, or if OCELLI_TEST_GOLDEN_NETWORKS (for slow devices) names other networks. */
 golden golden_open(const char *file, bool no_winograd);
 golden golden_open_with(const char *file, oce_conv2d_family conv2d, bool no_winograd,
                         oce_gemm_family gemm);
