@@ -172,6 +172,19 @@ Test(cli_bench, operations_of_both_networks) {
     }
 }
 
+/* Pools may be computed with the layer below, and the loss with the last layer. */
+static void expect_layers(const json_t *layers) {
+    static const char *const labels[] = {"conv1 forward", "conv2 forward", "fc1 forward"};
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+        const json_t *layer = NULL;
+        size_t j = 0;
+        bool found = false;
+        json_array_foreach(layers, j, layer) found =
+            found || strcmp(text(layer, "label"), labels[i]) == 0;
+        cr_expect(found, "no row of \"%s\"", labels[i]);
+    }
+}
+
 static void expect_model(const json_t *root, const char *network, double batch, double images) {
     const json_t *layers = json_object_get(root, "layers"), *layer = NULL;
     size_t i = 0;
@@ -183,7 +196,7 @@ static void expect_model(const json_t *root, const char *network, double batch, 
     cr_expect(number(root, "batch") == batch && number(root, "images") == images);
     cr_expect(number(root, "images_per_second") > 0 && number(root, "gflops") > 0);
     cr_expect(number(root, "device_bytes") > 0 && number(root, "process_bytes") > 0);
-    cr_expect(json_array_size(layers) > 5);
+    expect_layers(layers);
     json_array_foreach(layers, i, layer) {
         cr_expect(text(layer, "label")[0] != '\0' && text(layer, "kernel")[0] != '\0');
         cr_expect(number(layer, "launches") >= 1 && number(layer, "seconds") >= 0);

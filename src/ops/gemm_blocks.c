@@ -226,7 +226,7 @@ static int64_t choose_panels(const oce_gemm_desc *d, int units, int width, const
     const double row_groups = (double)parts->rows * parts->splits;
     const double steps = (double)d->k / parts->splits, first = fmin(steps, k_block) * FIRST_ROWS;
     const double panel = (double)d->m / (double)parts->rows * steps;
-    double least = 1e300, times[MOST];
+    double least = 1e300, times[MOST] = {0};
     if ((double)d->k * (double)d->n < SMALL_FLOATS)
         return 1;
     for (int64_t i = 0; i < most; i++) {

@@ -166,7 +166,7 @@ static oce_status check_images(oce_check *check, const int64_t dim[4], const oce
         oce_ref_convert_bytes(count, bytes, scale, expected);
     oce_check_start(check);
     oce_buffer *buffer = NULL;
-    oce_tensor y;
+    oce_tensor y = {0};
     oce_status status = oce_check_buffer(check, count, bytes, &buffer);
     if (status == OCE_OK)
         status = oce_check_tensor(check, dim, NULL, &y);
