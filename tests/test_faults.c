@@ -129,7 +129,7 @@ static void check_conv(oce_device *device, oce_conv2d_family left_out, const cha
     const oce_conv2d_desc desc = {.batch = 2,
                                   .height = 6,
                                   .width = 7,
-                                  .channels = 5,
+                                  .channels = 11,
                                   .filters = 9,
                                   .window = {.size = {3, 3}, .padding = OCE_PADDING_SAME},
                                   .gemm_family = OCE_GEMM_NAIVE};
@@ -157,7 +157,7 @@ static oce_conv2d_family automatic_family(void) {
     const oce_conv2d_desc desc = {.batch = 2,
                                   .height = 6,
                                   .width = 7,
-                                  .channels = 5,
+                                  .channels = 11,
                                   .filters = 9,
                                   .window = {.size = {3, 3}}};
     oce_conv2d_plan *plan = NULL;
