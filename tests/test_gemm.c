@@ -111,6 +111,23 @@ Test(gemm, relu_keeps_nan) {
     oce_device_close(device);
 }
 
+/* CLBlast's batched routine, which computes parts of a long sum, must not be told of offsets. */
+Test(gemm, clblast_sums_parts_of_operands_at_offsets) {
+    oce_device *device = test_open_device();
+    if (test_is_small() || !gemm_serves(device, OCE_GEMM_CLBLAST))
+        cr_skip_test("CLBlast does not serve this device, or a simulator takes minutes over it");
+    for (unsigned form = 0; form < 4; form++) {
+        const oce_gemm_desc desc = {.m = 576,
+                                    .n = 128,
+                                    .k = 8192,
+                                    .transpose_a = form & 1,
+                                    .transpose_b = form & 2,
+                                    .family = OCE_GEMM_CLBLAST};
+        gemm_check(device, &desc, false, &(gemm_placing){false, 64}, form);
+    }
+    oce_device_close(device);
+}
+
 Test(gemm, empty_sum_is_activated_bias) {
     oce_device *device = test_open_device();
     const oce_gemm_family families[] = {OCE_GEMM_NAIVE, OCE_GEMM_CLBLAST,
