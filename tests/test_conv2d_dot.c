@@ -63,7 +63,7 @@ static void sweep(const char *vector_width, int least) {
             desc.window.dilation[1] = form == 1 ? 2 : 1;
             desc.window.dilation[0] = form == 3 ? 2 : 1;
             const conv2d_placing *placing = form % 2 ? &halos : NULL;
-            const uint64_t seed = (uint64_t)(4 * outputs + form);
+            const uint64_t seed = 4 * (uint64_t)outputs + (uint64_t)form;
             served += check(device, &desc, OCE_PASS_FORWARD, placing, seed);
             desc.window.stride[0] = 2;
             desc.window.stride[1] = 3;
