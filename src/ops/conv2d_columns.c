@@ -42,10 +42,6 @@ oce_status oce_columns_kernels_get(oce_device *device, const oce_conv2d_shape *s
                : OCE_OK;
 }
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 #define WINDOW(g)                                                                                  \
     oce_arg_int((g)->size[0]), oce_arg_int((g)->size[1]), oce_arg_int((g)->stride[0]),             \
         oce_arg_int((g)->stride[1]), oce_arg_int((g)->dilation[0]), oce_arg_int((g)->dilation[1]), \
@@ -75,7 +71,7 @@ oce_status oce_columns_gather(const oce_columns_kernels *kernels, const oce_colu
     const int64_t chunk = chunk_of(kernels, x->dim[3]), taps = g->size[0] * g->size[1];
     const oce_range range = kernels->is_cpu ? oce_range_groups(oce_ceil_div(count, chunk), taps, 1)
                                             : oce_range_items(count * taps * k.pieces);
-    const oce_arg args[] = {oce_arg_tensor(x),         STRIDES(x),
+    const oce_arg args[] = {oce_arg_tensor(x),         OCE_STRIDE_ARGS(x),
                             oce_arg_part(target, at),  WINDOW(g),
                             oce_arg_int(g->input[0]),  oce_arg_int(g->input[1]),
                             oce_arg_int(x->dim[3]),    oce_arg_int(g->output[0]),
@@ -91,7 +87,7 @@ oce_status oce_columns_spread(const oce_columns_kernels *kernels, const oce_buff
     const oce_range range = kernels->is_cpu ? oce_range_groups(oce_ceil_div(count, chunk), 1, 1)
                                             : oce_range_items(count * k.pieces);
     const oce_arg args[] = {
-        oce_arg_part(source, at), oce_arg_tensor(y),      STRIDES(y),
+        oce_arg_part(source, at), oce_arg_tensor(y),      OCE_STRIDE_ARGS(y),
         oce_arg_int(y->dim[1]),   oce_arg_int(y->dim[2]), oce_arg_int(y->dim[3]),
         oce_arg_long(first),      oce_arg_int(count),     oce_arg_int(chunk)};
     return oce_launch(k.kernel, range, args, OCE_COUNT(args));
@@ -106,17 +102,13 @@ oce_status oce_columns_fold(const oce_columns_kernels *kernels, const oce_buffer
     const oce_range range = {{(size_t)(oce_ceil_div(dx->dim[2], chunk) * k.pieces),
                               (size_t)band->rows, (size_t)band->images},
                              {0, 1, 1}};
-    const oce_arg args[] = {oce_arg_part(source, at),
-                            oce_arg_tensor_at(dx, band->image * dx->stride[0]),
-                            STRIDES(dx),
-                            WINDOW(g),
-                            oce_arg_int(dx->dim[2]),
-                            oce_arg_int(dx->dim[3]),
-                            oce_arg_int(g->output[1]),
-                            oce_arg_int(band->row),
-                            oce_arg_int(band->y_row),
-                            oce_arg_int(band->y_rows),
-                            oce_arg_int(chunk)};
+    const oce_arg args[] = {
+        oce_arg_part(source, at),  oce_arg_tensor_at(dx, band->image * dx->stride[0]),
+        OCE_STRIDE_ARGS(dx),       WINDOW(g),
+        oce_arg_int(dx->dim[2]),   oce_arg_int(dx->dim[3]),
+        oce_arg_int(g->output[1]), oce_arg_int(band->row),
+        oce_arg_int(band->y_row),  oce_arg_int(band->y_rows),
+        oce_arg_int(chunk)};
     return oce_launch(k.kernel, range, args, OCE_COUNT(args));
 }
 

@@ -155,4 +155,9 @@ oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *sou
 /* Sets the tensor's elements to zero, but not what lies between them. */
 oce_status oce_conv2d_clear(const oce_conv2d_layout *layout, const oce_tensor *tensor);
 
+/* Three kernel arguments: elements from image to image, row to row and pixel to pixel. */
+#define OCE_STRIDE_ARGS(tensor)                                                                    \
+    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
+        oce_arg_long((tensor)->stride[2])
+
 #endif

@@ -52,11 +52,6 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
     return oce_conv2d_space_bytes(&space, bytes);
 }
 
-/* A tensor's three strides. */
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 #define WINDOW(g)                                                                                  \
     oce_arg_int((g)->size[0]), oce_arg_int((g)->size[1]), oce_arg_int((g)->stride[0]),             \
         oce_arg_int((g)->stride[1]), oce_arg_int((g)->dilation[0]), oce_arg_int((g)->dilation[1]), \
@@ -71,11 +66,11 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const naive_state *
                               const oce_conv2d_operands *o) {
     const oce_window_geometry *g = &shape->window;
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             oce_arg_tensor(o->filter),
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             WINDOW(g),
                             oce_arg_int(g->input[0]),
                             oce_arg_int(g->input[1]),
@@ -91,17 +86,11 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const naive_state *
 static oce_status run_input_grad(const oce_conv2d_shape *shape, const naive_state *state,
                                  const oce_conv2d_operands *o) {
     const oce_window_geometry *g = &shape->window;
-    const oce_arg args[] = {oce_arg_tensor(o->y),
-                            STRIDES(o->y),
-                            oce_arg_tensor(o->filter),
-                            oce_arg_tensor(o->x),
-                            STRIDES(o->x),
-                            WINDOW(g),
-                            oce_arg_int(g->input[1]),
-                            oce_arg_int(shape->channels),
-                            oce_arg_int(g->output[0]),
-                            oce_arg_int(g->output[1]),
-                            oce_arg_int(shape->filters)};
+    const oce_arg args[] = {
+        oce_arg_tensor(o->y),      OCE_STRIDE_ARGS(o->y),        oce_arg_tensor(o->filter),
+        oce_arg_tensor(o->x),      OCE_STRIDE_ARGS(o->x),        WINDOW(g),
+        oce_arg_int(g->input[1]),  oce_arg_int(shape->channels), oce_arg_int(g->output[0]),
+        oce_arg_int(g->output[1]), oce_arg_int(shape->filters)};
     return oce_launch(state->kernel,
                       items(g->input[1] * shape->channels, g->input[0], shape->batch), args,
                       OCE_COUNT(args));
@@ -112,9 +101,9 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const naive_sta
     const oce_window_geometry *g = &shape->window;
     const int64_t count = (int64_t)filter_count(shape);
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             oce_arg_part(workspace, 0),
                             WINDOW(g),
                             oce_arg_int(g->input[0]),

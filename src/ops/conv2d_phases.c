@@ -153,10 +153,6 @@ static oce_status run_one(const oce_conv2d_gradient *d, const oce_tensor *dy) {
                           : oce_conv2d_product_run(d->tiles, &product);
 }
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 #define AXIS(g, axis)                                                                              \
     oce_arg_int((g)->input[axis]), oce_arg_int((g)->output[axis]), oce_arg_int((g)->stride[axis]), \
         oce_arg_int((g)->before[axis]), oce_arg_int((g)->size[axis]),                              \
@@ -180,12 +176,12 @@ static oce_status run_all(const oce_conv2d_gradient *d, const oce_tensor *dy) {
         const int64_t group = oce_conv2d_group_pixels(&work, part, tiles->vector);
         const oce_arg args[] = {
             oce_arg_tensor(dy),
-            STRIDES(dy),
+            OCE_STRIDE_ARGS(dy),
             oce_arg_part(d->workspace, d->panels),
             oce_arg_int(tiles->padded),
             oce_arg_int(part->first),
             oce_arg_tensor(d->dx),
-            STRIDES(d->dx),
+            OCE_STRIDE_ARGS(d->dx),
             oce_arg_int(dy->dim[0]),
             oce_arg_int(group),
             oce_arg_int(oce_conv2d_phase_count(g, 1)),

@@ -320,10 +320,6 @@ static oce_arg scratch_of(const oce_winograd_state *state, const oce_buffer *wor
     return state->local_floats > 0 ? oce_arg_tensor(NULL) : oce_arg_part(workspace, at->scratch);
 }
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_state *state,
                               const oce_conv2d_operands *o, oce_buffer *workspace) {
     const winograd_space at = place(state);
@@ -337,11 +333,11 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_
     if (shape->is_pooled)
         return oce_winograd_run_pooled(shape, state, o, &filter, &scratch);
     const oce_arg args[] = {oce_arg_tensor(from),
-                            STRIDES(from),
+                            OCE_STRIDE_ARGS(from),
                             filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
-                            STRIDES(to),
+                            OCE_STRIDE_ARGS(to),
                             scratch,
                             oce_arg_long(oce_winograd_scratch(state, state->chunk)),
                             oce_arg_int(state->w.input[0]),
@@ -368,9 +364,9 @@ static oce_status run_filter_grad(const oce_winograd_state *state, const oce_con
     const int64_t part_channels = state->w.channels / state->parts;
     const int64_t blocks = state->blocks.parts[0].blocks;
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             oce_arg_part(workspace, at.filter),
                             scratch,
                             oce_arg_long(oce_winograd_scratch(state, state->chunk)),

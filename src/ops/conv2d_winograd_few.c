@@ -305,20 +305,16 @@ static oce_status prepare_filter(const void *opaque, const oce_tensor *filter,
     return transform_filter(opaque, filter, &target);
 }
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 static oce_status run_pooled(const oce_conv2d_shape *shape, const few_state *state,
                              const oce_conv2d_operands *o, const oce_arg *filter,
                              const oce_arg *scratch) {
     const oce_window_geometry *g = &shape->window;
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             *filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             oce_arg_part(o->winners, 0),
                             *scratch,
                             oce_arg_long(scratch_floats(state, state->part)),
@@ -357,11 +353,11 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
     if (shape->is_pooled)
         return run_pooled(shape, state, o, &filter, &scratch);
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             scratch,
                             oce_arg_long(scratch_floats(state, state->part)),
                             oce_arg_int(g->input[0]),

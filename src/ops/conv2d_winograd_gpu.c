@@ -231,15 +231,11 @@ static oce_status launch(const winograd_state *state, const char *name, bool is_
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 static oce_status transform_input(const winograd_state *state, const oce_tensor *x,
                                   oce_buffer *workspace, const winograd_space *at) {
     const int64_t units = state->w.tiles * state->w.channels / 4;
     const oce_arg args[] = {oce_arg_tensor(x),
-                            STRIDES(x),
+                            OCE_STRIDE_ARGS(x),
                             oce_arg_part(workspace, at->inputs),
                             oce_arg_long(state->w.tiles * state->w.channels),
                             oce_arg_int(state->w.input[0]),
@@ -280,7 +276,7 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const winograd_stat
                             oce_arg_long(state->w.tiles * state->w.filters),
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(to),
-                            STRIDES(to),
+                            OCE_STRIDE_ARGS(to),
                             oce_arg_int(state->w.output[0]),
                             oce_arg_int(state->w.output[1]),
                             oce_arg_int(state->w.filters),
@@ -303,7 +299,7 @@ static oce_status run_filter_grad(const winograd_state *state, const oce_conv2d_
     const int64_t units = state->w.tiles * state->w.filters / 4;
     const int64_t filter_units = state->w.channels * state->w.filters / 4;
     const oce_arg dy_args[] = {oce_arg_tensor(dy),
-                               STRIDES(dy),
+                               OCE_STRIDE_ARGS(dy),
                                oce_arg_part(workspace, at.others),
                                oce_arg_long(state->w.tiles * state->w.filters),
                                oce_arg_int(state->w.output[0]),

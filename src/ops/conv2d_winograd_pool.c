@@ -96,20 +96,16 @@ oce_status oce_winograd_get_pooled(oce_device *device, const oce_conv2d_shape *s
     return oce_conv2d_blocks_get(device, file, "winograd_pool", &defines, &state->blocks);
 }
 
-#define STRIDES(tensor)                                                                            \
-    oce_arg_long((tensor)->stride[0]), oce_arg_long((tensor)->stride[1]),                          \
-        oce_arg_long((tensor)->stride[2])
-
 oce_status oce_winograd_run_pooled(const oce_conv2d_shape *shape, const oce_winograd_state *state,
                                    const oce_conv2d_operands *o, const oce_arg *filter,
                                    const oce_arg *scratch) {
     const oce_winograd_pass *w = &state->w;
     const oce_arg args[] = {oce_arg_tensor(o->x),
-                            STRIDES(o->x),
+                            OCE_STRIDE_ARGS(o->x),
                             *filter,
                             oce_arg_tensor(o->bias),
                             oce_arg_tensor(o->y),
-                            STRIDES(o->y),
+                            OCE_STRIDE_ARGS(o->y),
                             oce_arg_part(o->winners, 0),
                             *scratch,
                             oce_arg_long(oce_winograd_scratch(state, state->chunk)),
