@@ -439,10 +439,24 @@ Test(cache, slow_drivers_store_on_demand) {
         oce_define(&defines, "ANOTHER", i);
         TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
     }
-    oce_device_store_programs(device, 0); /* one, and no more as the time is over */
-    cr_expect(oce_device_unstored_programs(device) == 3 && scratch_count(cache, NULL) == 1);
+    cr_expect(oce_device_new_programs(device) == 4);
+    oce_device_store_programs(device, 0); /* one, and of the others, as the time is over, a note */
+    cr_expect(oce_device_unstored_programs(device) == 3 && scratch_count(cache, NULL) == 4);
+    cr_expect(oce_device_new_programs(device) == 0);
+    oce_device_close(device);
+    device = test_open_device();
+    for (int i = 0; i < 4; i++) {
+        defines = i == 0 ? (oce_defines){0} : defines;
+        TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
+        oce_define(&defines, "ANOTHER", i);
+    }
+    cr_expect(oce_device_unstored_programs(device) == 3, "their binaries are not there yet");
+    cr_expect(oce_device_new_programs(device) == 0, "the driver has them all");
+    oce_define(&defines, "YET_ANOTHER", 1);
+    TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
+    cr_expect(oce_device_new_programs(device) == 1);
     oce_device_store_programs(device, INFINITY);
-    cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 4);
+    cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 5);
     oce_device_close(device);
     device = test_open_device();
     TEST_OK(oce_kernel_get(device, "give.cl", "give", NULL, &kernel));

@@ -120,6 +120,26 @@ OCE_API int oce_device_unstored_programs(const oce_device *device);
  * shorter, and those that are left can be stored another time.
  */
 OCE_API void oce_device_store_programs(oce_device *device, double seconds);
+/**
+ * Those of them that no process has compiled to the end before, as far as the cache knows: their
+ * kernels' first launches will take long, one after the other. Several processes together need less
+ * (oce_device_rehearse). 0 on drivers that compile a program when it is built.
+ */
+OCE_API int oce_device_new_programs(const oce_device *device);
+/**
+ * For a process that does nothing but compile kernels for another one, where the driver compiles
+ * them at their first launch and keeps them on disk. From now on launches are not made but kept,
+ * one for each kernel and range, and new buffers are full of zeros: plan, allocate and run what the
+ * other process will run, a training step say, then end the rehearsal. All that is computed is
+ * meaningless. Errors: OCE_ERROR_OPENCL.
+ */
+OCE_API oce_status oce_device_rehearse(oce_device *device);
+/**
+ * Makes part `part` (from 0 on) of `parts` of the kept launches and waits for them: the last ones
+ * first, while the other process begins with the first ones, until they meet. All buffers must
+ * still be there. Errors: OCE_ERROR_INVALID_ARGUMENT (no such part), OCE_ERROR_OPENCL.
+ */
+OCE_API oce_status oce_device_end_rehearsal(oce_device *device, int part, int parts);
 /** Closes the device; what was made from it must be gone. NULL is allowed. */
 OCE_API void oce_device_close(oce_device *device);
 OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);

@@ -1,6 +1,7 @@
 /* ocelli bench startup: from the start of a process to the end of its first training step. */
 #define _XOPEN_SOURCE 700
 #include "cli/bench.h"
+#include "cli/compilers.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -20,12 +21,6 @@ static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* This program; where the system does not say, that of the path. */
-static const char *own_program(void) {
-    static const char self[] = "/proc/self/exe";
-    return access(self, X_OK) == 0 ? self : "ocelli";
 }
 
 /* In the child: does not return. */
@@ -54,7 +49,7 @@ static void become_trainer(const bench_session *s, const char *network, const ch
     for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++)
         setenv(caches[i], folder, 1);
     if (dup2(output, STDOUT_FILENO) >= 0)
-        execvp(own_program(), (char *const *)(void *)argv);
+        execvp(cli_own_program(), (char *const *)(void *)argv);
     _exit(127);
 }
 

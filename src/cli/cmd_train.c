@@ -1,4 +1,5 @@
 /* ocelli train: trains a network, reports as it goes, and tests the result. */
+#include "cli/compilers.h"
 #include "cli/open_device.h"
 #include "cli/progress.h"
 #include "cli/report.h"
@@ -156,6 +157,8 @@ static int run_and_test(session *s, oce_device *device, oce_model *model, const 
 static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
                      const cli_start *start, oce_train_options *options) {
     const int64_t parts = oce_model_get_options(model)->micro_batches;
+    if (!cli_compilers_start(device, model))
+        return CLI_FAILURE;
     if (!s->given->quiet && parts > 1)
         fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
     if (oce_model_allocate(model) != OCE_OK || cli_start_load(start, model) != OCE_OK ||

@@ -1,4 +1,5 @@
 /* The ocelli command: finds the verb, reads its options, runs it. */
+#include "cli/compilers.h"
 #include "cli/options.h"
 #include "cli/verbs.h"
 
@@ -98,6 +99,7 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    cli_compilers_init(argv);
     const int code = run(argc > 0 ? argc - 1 : 0, argv + 1);
     /* a full disk behind stdout must not go unnoticed */
     if (fflush(stdout) != 0 || ferror(stdout))

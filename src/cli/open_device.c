@@ -1,4 +1,5 @@
 #include "cli/open_device.h"
+#include "cli/compilers.h"
 #include "cli/progress.h"
 
 /* PoCL takes up to half a second to give a program away, which saves 13 ms of each later start: so
@@ -11,6 +12,7 @@ void cli_print_notices(oce_device *device) {
 }
 
 void cli_close_device(oce_device *device, bool is_done, bool quiet) {
+    cli_compilers_stop();
     const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
     if (count > 0) {
         fflush(stdout); /* nobody should wait for the answers */

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cli/saved_model.h"
 
+#include "cli/compilers.h"
 #include "cli/open_device.h"
 
 #include <ocelli/checkpoint.h>
@@ -118,8 +119,13 @@ bool cli_saved_open(const char *network, const cli_saved_values *given, const ch
     if (given->input_scale > 0)
         options.input_scale = (float)given->input_scale;
     if (cli_open_device(given->device, given->quiet, &saved->device) != OCE_OK ||
-        cli_plan_model(saved->device, recipe.network, &options, &saved->model) != OCE_OK ||
-        oce_model_allocate(saved->model) != OCE_OK ||
+        cli_plan_model(saved->device, recipe.network, &options, &saved->model) != OCE_OK) {
+        cli_failure();
+        return false;
+    }
+    if (!cli_compilers_start(saved->device, saved->model))
+        return false;
+    if (oce_model_allocate(saved->model) != OCE_OK ||
         oce_model_load(saved->model, prefix, OCE_LOAD_VARIABLES, NULL) != OCE_OK) {
         cli_failure();
         return false;

@@ -111,7 +111,7 @@ bool oce_cache_load(const oce_bytes *key, oce_bytes *binary) {
                  unpack(&file, key, &view);
     if (found) {
         oce_bytes_append(binary, view.data, view.size);
-        found = !binary->failed && binary->size > 0;
+        found = !binary->failed;
     }
     oce_bytes_finish(&file);
     free(path);

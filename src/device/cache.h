@@ -39,7 +39,8 @@ oce_cache_use oce_cache_use_of(const oce_device_info *info, const char *platform
 void oce_cache_key(const oce_device_info *info, const char *platform_version, const char *options,
                    const char *const *sources, int count, oce_bytes *key);
 
-/* The binary stored under `key`; false if there is none. The caller finishes *binary either way. */
+/* The binary stored under `key`; false if there is none. The caller finishes *binary either way.
+ * One of no bytes says that the driver has compiled the program, and keeps it by itself. */
 bool oce_cache_load(const oce_bytes *key, oce_bytes *binary);
 /* Stores a binary under `key`, replacing what was there; false if that cannot be. */
 bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size);

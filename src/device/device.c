@@ -102,6 +102,7 @@ void oce_device_close(oce_device *device) {
     if (device->queue != NULL)
         finish_queue(device->queue);
     oce_profile_release(&device->profile);
+    oce_rehearsal_release(&device->rehearsal);
     oce_kernels_release(device);
     oce_notices_release(device);
     oce_tuning_release(&device->tuning);

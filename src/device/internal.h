@@ -19,6 +19,7 @@ struct oce_kernel {
     cl_kernel kernel;
     oce_bytes unstored; /* the key under which oce_device_store_programs() stores the program; empty
                            in all but one of its kernels */
+    bool is_new; /* with `unstored`: as far as the cache knows, the driver never compiled it */
     cl_uint arg_count;
     size_t max_work_group;  /* CL_KERNEL_WORK_GROUP_SIZE */
     size_t group_multiple;  /* CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE; 1 if unknown */
@@ -57,6 +58,20 @@ typedef struct oce_clblast_trial {
     char message[512];
 } oce_clblast_trial;
 
+/* A launch that is not made yet. */
+typedef struct oce_held_launch {
+    oce_kernel *kernel;
+    oce_range range;
+    oce_arg *args;
+    int count;
+} oce_held_launch;
+
+typedef struct oce_rehearsal {
+    bool is_on;
+    oce_held_launch *launches; /* no two of the same kernel and range */
+    int count;
+} oce_rehearsal;
+
 /* What the driver's answers about kernels are worth; filled in where one matters. */
 typedef struct oce_probe {
     bool is_done;
@@ -73,6 +88,7 @@ struct oce_device {
     oce_kernel *kernels;
     oce_probe probe;
     oce_profile profile;
+    oce_rehearsal rehearsal;
     oce_notice *notices;          /* in order */
     oce_clblast_trial clblast[2]; /* of one product, of several */
     oce_fault fault;
@@ -97,6 +113,11 @@ void oce_kernels_release(oce_device *device);
 oce_status oce_kernel_query(oce_kernel *kernel);
 
 void oce_notices_release(oce_device *device);
+
+/* Keeps a launch, unless there is one of this kernel and range already. */
+oce_status oce_rehearsal_hold(oce_rehearsal *rehearsal, oce_kernel *kernel, const oce_range *range,
+                              const oce_arg *args, int count);
+void oce_rehearsal_release(oce_rehearsal *rehearsal);
 
 /* The entry for a kernel, built as `build` says, under the current label; -1 if there is no memory.
  * Both strings must stay. */

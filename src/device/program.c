@@ -121,14 +121,16 @@ static oce_status build_program(oce_kernel *kernel, const char *names) {
     if (status == OCE_OK && use != OCE_CACHE_UNUSED)
         oce_cache_key(info, platform_version, kernel->options, source.parts,
                       OCE_KERNEL_SOURCE_PARTS, &key);
-    const bool is_cached = status == OCE_OK && oce_cache_load(&key, &binary) &&
-                           build_binary(kernel, &binary, &kernel->program) == OCE_OK;
+    const bool is_known = status == OCE_OK && oce_cache_load(&key, &binary);
+    const bool is_cached =
+        is_known && binary.size > 0 && build_binary(kernel, &binary, &kernel->program) == OCE_OK;
     if (status == OCE_OK && !is_cached)
         status = build_from_source(kernel, &source, &kernel->program);
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_AT_ONCE)
         store_binary(kernel->program, &key);
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_ON_DEMAND) {
         kernel->unstored = key;
+        kernel->is_new = !is_known;
         key = (oce_bytes){0};
     }
     oce_kernel_source_finish(&source);
@@ -271,18 +273,30 @@ int oce_device_unstored_programs(const oce_device *device) {
     return count;
 }
 
+int oce_device_new_programs(const oce_device *device) {
+    int count = 0;
+    for (const oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next)
+        count += kernel->is_new;
+    return count;
+}
+
 void oce_device_store_programs(oce_device *device, double seconds) {
     const double start = oce_clock_seconds();
     bool takes_more = true, is_first = true;
     for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next) {
         if (kernel->unstored.size == 0)
             continue;
-        if (takes_more && !is_first && oce_clock_seconds() - start >= seconds)
-            return;
+        if (takes_more && !is_first && oce_clock_seconds() - start >= seconds) {
+            if (kernel->is_new)
+                takes_more = oce_cache_store(&kernel->unstored, "", 0);
+            kernel->is_new = false;
+            continue;
+        }
         is_first = false;
         if (takes_more)
             takes_more = store_binary(kernel->program, &kernel->unstored);
         oce_bytes_finish(&kernel->unstored);
+        kernel->is_new = false;
     }
 }
 

@@ -1,0 +1,183 @@
+/* Launches kept and made later, last first, for a process that only compiles. */
+#include "device/device.h"
+#include "support/command.h"
+#include "support/device.h"
+#include "support/scratch.h"
+
+#include <ocelli/elementwise.h>
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { COUNT = 4 };
+
+static oce_device *device;
+
+static void set_up(void) {
+    device = test_open_device();
+}
+
+static void tear_down(void) {
+    oce_device_close(device);
+}
+
+TestSuite(rehearsal, .init = set_up, .fini = tear_down);
+
+static void expect_all(const oce_tensor *tensor, float value) {
+    float *data = test_download(tensor);
+    for (size_t i = 0; i < oce_tensor_count(tensor); i++)
+        cr_expect(data[i] == value, "element %zu is %g, not %g", i, data[i], value);
+    free(data);
+}
+
+/* Tensors of different sizes, so that no two launches have the same range. */
+static void make_tensors(oce_tensor tensors[COUNT]) {
+    for (int i = 0; i < COUNT; i++)
+        tensors[i] = test_tensor(device, 1, 1, 5000 * (i + 1), 16, NULL, NULL);
+}
+
+static void fill_all(const oce_tensor tensors[COUNT]) {
+    for (int i = 0; i < COUNT; i++)
+        TEST_OK(oce_fill(device, &tensors[i], (float)(i + 1)));
+    TEST_OK(oce_device_finish(device));
+}
+
+static void destroy_all(const oce_tensor tensors[COUNT]) {
+    for (int i = 0; i < COUNT; i++)
+        oce_buffer_destroy(tensors[i].buffer);
+}
+
+Test(rehearsal, launches_wait_for_its_end) {
+    oce_tensor tensors[COUNT];
+    make_tensors(tensors);
+    TEST_OK(oce_device_rehearse(device));
+    fill_all(tensors);
+    for (int i = 0; i < COUNT; i++)
+        expect_all(&tensors[i], 0);
+    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    for (int i = 0; i < COUNT; i++)
+        expect_all(&tensors[i], (float)(i + 1));
+    TEST_OK(oce_fill(device, &tensors[0], 9)); /* from now on at once */
+    expect_all(&tensors[0], 9);
+    destroy_all(tensors);
+}
+
+Test(rehearsal, the_last_launch_comes_first) {
+    oce_tensor large = test_tensor(device, 1, 1, 20000, 16, NULL, NULL), small = large;
+    small.dim[2] = 5000; /* the first quarter of the same memory */
+    TEST_OK(oce_device_rehearse(device));
+    TEST_OK(oce_fill(device, &small, 1));
+    TEST_OK(oce_fill(device, &large, 2));
+    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    expect_all(&small, 1);
+    oce_buffer_destroy(large.buffer);
+}
+
+Test(rehearsal, parts_share_the_launches) {
+    oce_tensor tensors[COUNT];
+    make_tensors(tensors);
+    for (int part = 0; part < 3; part++) {
+        TEST_OK(oce_device_rehearse(device));
+        fill_all(tensors);
+        TEST_OK(oce_device_end_rehearsal(device, part, 3));
+        for (int i = 0; i < COUNT; i++) {
+            const bool is_done = (COUNT - 1 - i) % 3 <= part;
+            expect_all(&tensors[i], is_done ? (float)(i + 1) : 0);
+        }
+    }
+    destroy_all(tensors);
+}
+
+Test(rehearsal, a_kernel_and_range_come_once) {
+    oce_tensor first = test_tensor(device, 1, 1, 5000, 16, NULL, NULL);
+    oce_tensor second = test_tensor(device, 1, 1, 5000, 16, NULL, NULL);
+    TEST_OK(oce_device_rehearse(device));
+    TEST_OK(oce_fill(device, &first, 1));
+    TEST_OK(oce_fill(device, &second, 1));
+    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    expect_all(&first, 1);
+    expect_all(&second, 0);
+    oce_buffer_destroy(first.buffer);
+    oce_buffer_destroy(second.buffer);
+}
+
+Test(rehearsal, new_buffers_are_zero) {
+    oce_buffer *buffer = NULL;
+    unsigned char bytes[1000];
+    TEST_OK(oce_device_rehearse(device));
+    TEST_OK(oce_buffer_create(device, sizeof bytes, &buffer));
+    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    TEST_OK(oce_buffer_read(buffer, 0, bytes, sizeof bytes));
+    for (size_t i = 0; i < sizeof bytes; i++)
+        cr_expect(bytes[i] == 0, "byte %zu is %d", i, bytes[i]);
+    oce_buffer_destroy(buffer);
+}
+
+Test(rehearsal, wrong_parts_are_refused) {
+    static const int wrong[][2] = {{0, 0}, {-1, 2}, {2, 2}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_expect(oce_device_end_rehearsal(device, wrong[i][0], wrong[i][1]) ==
+                      OCE_ERROR_INVALID_ARGUMENT,
+                  "part %d of %d", wrong[i][0], wrong[i][1]);
+}
+
+/* ---- Processes that compile for a command -------------------------------------------------- */
+
+enum { RECORD = 1 + 3072, RECORDS = 4 };
+
+/* Trains a step on a few images, with empty caches; writes the checkpoint's digest. */
+static void train(const char *folder, const char *compilers, char digest[65]) {
+    static unsigned char records[RECORDS * RECORD];
+    char cache[SCRATCH_PATH_BYTES + 32], pocl[SCRATCH_PATH_BYTES + 32], count[64];
+    size_t size = 0;
+    for (int i = 0; i < RECORDS * RECORD; i++)
+        records[i] = (unsigned char)(i % RECORD == 0 ? i / RECORD : i * 7 % 256);
+    scratch_write(folder, "records.bin", records, sizeof records);
+    const char *file = scratch_path(folder, "records.bin");
+    snprintf(cache, sizeof cache, "OCELLI_CACHE=%s/cache", folder);
+    snprintf(pocl, sizeof pocl, "POCL_CACHE_DIR=%s/cache", folder);
+    snprintf(count, sizeof count, "OCELLI_COMPILERS=%s", compilers);
+    const char *const environment[] = {cache, pocl, count, NULL};
+    command_result result =
+        command_ocelli(environment, "train", "cifar10", "--train-file", file, "--test-file", file,
+                       "--steps", "1", "--batch", "2", "--conv", "naive", "--gemm", "naive",
+                       "--save-final", "--model-dir", scratch_path(folder, "run"));
+    cr_assert(result.code == 0, "%s", result.err);
+    command_free(&result);
+    char *data = scratch_read(folder, "run/model-1.data-00000-of-00001", &size);
+    sha256_text(data, size, digest);
+    free(data);
+}
+
+Test(rehearsal, processes_that_compile_change_no_result) {
+    char digests[2][65];
+    if (test_is_small())
+        cr_skip_test("a simulator compiles nothing");
+    for (int i = 0; i < 2; i++) {
+        char *folder = scratch_create();
+        train(folder, i == 0 ? "1" : "3", digests[i]);
+        scratch_remove(folder); /* fails while another process writes to it */
+    }
+    cr_expect_str_eq(digests[0], digests[1]);
+}
+
+Test(rehearsal, a_process_that_compiles_prints_nothing) {
+    static const char *const environment[] = {"OCELLI_COMPILER_PART=0/1", NULL};
+    command_result result = command_ocelli(environment, "bench", "infer", "mnist", "--images", "1",
+                                           "--conv", "naive", "--gemm", "naive", "--quiet");
+    cr_expect(result.code == 0, "%s", result.err);
+    cr_expect(result.out_size == 0 && result.err_size == 0, "%s%s", result.out, result.err);
+    command_free(&result);
+}
+
+Test(rehearsal, the_number_of_processes_is_checked) {
+    static const char *const wrong[] = {"OCELLI_COMPILERS=two", "OCELLI_COMPILERS=0",
+                                        "OCELLI_COMPILERS=17", "OCELLI_COMPILERS=2x"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *const environment[] = {wrong[i], NULL};
+        command_result result = command_ocelli(environment, "bench", "train", "mnist", "--quiet");
+        expect_failure(&result, 1, "not a number from 1 to 16");
+        command_free(&result);
+    }
+}
