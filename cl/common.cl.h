@@ -1,6 +1,115 @@
 /* Goes before every kernel file. What the host defines, each with a default so that a file compiles
  * alone. */
 
+/*
+ * 1: the types and functions of the language that the kernels use are declared here, as in clang's
+ * opencl-c.h. PoCL reads that header with every program, ten thousand declarations that take longer
+ * than most of our kernels; the host then keeps it out by defining its guard, _OPENCL_H_.
+ */
+#ifndef OCE_DECLARES_BUILTINS
+#define OCE_DECLARES_BUILTINS 0
+#endif
+
+#if OCE_DECLARES_BUILTINS
+typedef unsigned char uchar;
+typedef unsigned int uint;
+typedef unsigned long ulong;
+typedef __SIZE_TYPE__ size_t;
+
+#define VECTORS_OF(type)                                                                           \
+    typedef type type##2 __attribute__((ext_vector_type(2)));                                      \
+    typedef type type##4 __attribute__((ext_vector_type(4)));                                      \
+    typedef type type##8 __attribute__((ext_vector_type(8)));                                      \
+    typedef type type##16 __attribute__((ext_vector_type(16)));
+VECTORS_OF(uchar)
+VECTORS_OF(int)
+VECTORS_OF(uint)
+VECTORS_OF(float)
+
+#define FUNCTION __attribute__((overloadable))
+#define PURE FUNCTION __attribute__((pure))
+#define MATH FUNCTION __attribute__((const))
+/* A declaration for scalars and for vectors of all widths: `declare` takes the width as a suffix. */
+#define ALL_WIDTHS(declare) declare() VECTOR_WIDTHS(declare)
+#define VECTOR_WIDTHS(declare) declare(2) declare(4) declare(8) declare(16)
+
+size_t MATH get_global_id(uint);
+size_t MATH get_global_size(uint);
+size_t MATH get_local_id(uint);
+size_t MATH get_local_size(uint);
+size_t MATH get_group_id(uint);
+size_t MATH get_num_groups(uint);
+
+#define CLK_LOCAL_MEM_FENCE 1
+void FUNCTION __attribute__((convergent)) barrier(uint);
+uint FUNCTION atomic_add(volatile __global uint *, uint);
+void FUNCTION prefetch(const __global float *, size_t);
+
+/* The literals of opencl-c-base.h. */
+#define INFINITY (__builtin_inff())
+#define NAN as_float(0x7FFFFFFF)
+#define FLT_MAX 0x1.fffffep127f
+#define as_float(x) __builtin_astype((x), float)
+#define as_int(x) __builtin_astype((x), int)
+#define as_int4(x) __builtin_astype((x), int4)
+#define as_int8(x) __builtin_astype((x), int8)
+#define as_int16(x) __builtin_astype((x), int16)
+#define as_uint(x) __builtin_astype((x), uint)
+#define as_uint4(x) __builtin_astype((x), uint4)
+#define as_uint8(x) __builtin_astype((x), uint8)
+#define as_uint16(x) __builtin_astype((x), uint16)
+
+#define MEMORY(type, n, space)                                                                     \
+    type##n PURE vload##n(size_t, const space type *);                                             \
+    void FUNCTION vstore##n(type##n, size_t, space type *);
+#define MEMORY_OF(type, n) MEMORY(type, n, __global) MEMORY(type, n, __local) MEMORY(type, n, __private)
+#define MEMORY_OF_ALL(n)                                                                           \
+    MEMORY_OF(float, n) MEMORY_OF(int, n) MEMORY_OF(uint, n) MEMORY_OF(uchar, n)
+VECTOR_WIDTHS(MEMORY_OF_ALL)
+
+#define CONVERSIONS(n)                                                                             \
+    float##n MATH convert_float##n(uchar##n);                                                      \
+    float##n MATH convert_float##n(int##n);                                                        \
+    float##n MATH convert_float##n(uint##n);                                                       \
+    int##n MATH convert_int##n(uchar##n);                                                          \
+    int##n MATH convert_int##n(float##n);                                                          \
+    uchar##n MATH convert_uchar##n(int##n);
+ALL_WIDTHS(CONVERSIONS)
+
+#define EXTREMES(type)                                                                             \
+    type MATH min(type, type);                                                                     \
+    type MATH max(type, type);                                                                     \
+    type MATH clamp(type, type, type);
+#define EXTREMES_OF_ALL(n) EXTREMES(int##n) EXTREMES(uint##n) EXTREMES(float##n)
+ALL_WIDTHS(EXTREMES_OF_ALL)
+EXTREMES(long)
+EXTREMES(ulong)
+
+#define FUNCTIONS(n)                                                                               \
+    float##n MATH mad(float##n, float##n, float##n);                                               \
+    float##n MATH fma(float##n, float##n, float##n);                                               \
+    float##n MATH fmax(float##n, float##n);                                                        \
+    float##n MATH fabs(float##n);                                                                  \
+    float##n MATH sqrt(float##n);                                                                  \
+    float##n MATH exp(float##n);                                                                   \
+    float##n MATH log(float##n);                                                                   \
+    float##n MATH sinpi(float##n);                                                                 \
+    float##n MATH cospi(float##n);                                                                 \
+    int##n MATH isless(float##n, float##n);                                                        \
+    int MATH all(int##n);                                                                          \
+    uint##n MATH mul_hi(uint##n, uint##n);
+ALL_WIDTHS(FUNCTIONS)
+
+#define CHOICES(type, n)                                                                           \
+    type##n MATH select(type##n, type##n, int##n);                                                 \
+    type##n MATH select(type##n, type##n, uint##n);
+#define CHOICES_OF_ALL(n) CHOICES(int, n) CHOICES(uint, n) CHOICES(float, n)
+ALL_WIDTHS(CHOICES_OF_ALL)
+
+#define SHUFFLES_OF_TWO(n) float##n MATH shuffle2(float##n, float##n, uint##n);
+VECTOR_WIDTHS(SHUFFLES_OF_TWO)
+#endif
+
 /* 1: a CPU, where a work-group has one work-item and vectors are explicit. 0: a GPU. */
 #ifndef OCE_CPU
 #define OCE_CPU 0

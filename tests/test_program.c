@@ -1,5 +1,6 @@
 /* Programs and kernels: defines, sources, build messages, one build per set of options. */
 #define _POSIX_C_SOURCE 200809L
+#include "device/embedded.h"
 #include "device/internal.h"
 #include "support/device.h"
 #include "support/scratch.h"
@@ -213,4 +214,43 @@ Test(program, holds_kernels_that_are_named_together) {
     oce_define(&defines, "NEW", 1);
     EXPECT_ERROR(oce_kernel_get(device, "more.cl", "give none", &defines, &again),
                  OCE_ERROR_NOT_FOUND, "more.cl", "no kernel none");
+}
+
+/* The names of all kernels of a file, between blanks. */
+static void names_of(const char *text, char *names, size_t bytes) {
+    static const char start[] = "KERNEL void ";
+    names[0] = '\0';
+    for (const char *at = text; (at = strstr(at, start)) != NULL;) {
+        at += strlen(start);
+        snprintf(names + strlen(names), bytes - strlen(names), "%.*s ", (int)strcspn(at, "("), at);
+    }
+}
+
+/* A function that a kernel uses and common.cl.h does not declare would cost each start the reading
+ * of the driver's headers. */
+Test(program, common_header_declares_what_the_kernels_use) {
+    unsetenv("OCELLI_KERNELS");
+    for (const oce_embedded_file *file = oce_embedded_files; file->name != NULL; file++) {
+        char names[1024];
+        oce_kernel *kernel = NULL;
+        names_of(file->text, names, sizeof names);
+        if (strcmp(file->name, "common.cl.h") == 0 || names[0] == '\0')
+            continue;
+        const oce_status status = oce_kernel_get(device, file->name, names, NULL, &kernel);
+        /* Some kernels are there only with a define. */
+        cr_expect(status == OCE_OK || status == OCE_ERROR_NOT_FOUND, "%s", oce_last_error());
+        cr_expect(!device->needs_headers, "%s", file->name);
+        device->needs_headers = false;
+    }
+}
+
+/* What common.cl.h does not declare is found in the driver's headers, then and from there on. */
+Test(program, may_use_what_only_the_driver_declares) {
+    scratch_write_text(folder, "root.cl",
+                       "KERNEL void give(__global int *out) { out[0] = (int)cbrt(27.1f); }\n");
+    scratch_write_text(folder, "give.cl", give);
+    cr_expect(run_give("root.cl", NULL) == 3);
+    cr_expect(run_give("root.cl", NULL) == 3);
+    cr_expect(kernels_of(device) == 1);
+    cr_expect(run_give("give.cl", NULL) == 5);
 }

@@ -87,6 +87,7 @@ struct oce_device {
     cl_command_queue queue; /* in order; profiling only after oce_device_profile_start */
     oce_kernel *kernels;
     oce_probe probe;
+    bool needs_headers; /* common.cl.h cannot stand in for the driver's headers */
     oce_profile profile;
     oce_rehearsal rehearsal;
     oce_notice *notices;          /* in order */

@@ -13,6 +13,15 @@
 
 enum { LONGEST_NAME = 64 };
 
+/* Goes before the other options where common.cl.h declares what the kernels use of the language. */
+static const char own_headers[] = "-D_OPENCL_H_ -DOCE_DECLARES_BUILTINS=1 ";
+
+static bool has_own_headers(const oce_device *device) {
+    const int platform = device->entry->info.platform;
+    return !device->needs_headers &&
+           strstr(device->list->platforms[platform].version, "PoCL") != NULL;
+}
+
 void oce_define(oce_defines *defines, const char *name, int64_t value) {
     const size_t room = sizeof defines->text - defines->length;
     const int written =
@@ -108,6 +117,18 @@ static oce_status build_from_source(const oce_kernel *kernel, const oce_kernel_s
                               : oce_opencl_fail(code, "creating program %s", kernel->file);
 }
 
+/* The same; with the driver's own headers if it cannot do without, which goes for all other
+ * programs then. */
+static oce_status build_with_headers(oce_kernel *kernel, const oce_kernel_source *source) {
+    oce_device *device = kernel->device;
+    const oce_status status = build_from_source(kernel, source, &kernel->program);
+    if (status != OCE_ERROR_BUILD || !has_own_headers(device))
+        return status;
+    kernel->options += strlen(own_headers);
+    device->needs_headers = build_from_source(kernel, source, &kernel->program) == OCE_OK;
+    return device->needs_headers ? OCE_OK : OCE_ERROR_BUILD;
+}
+
 /* Builds kernel->program, which has the kernels `names`: from the cache if the binary is there and
  * the driver takes it, else from the source. */
 static oce_status build_program(oce_kernel *kernel, const char *names) {
@@ -125,7 +146,7 @@ static oce_status build_program(oce_kernel *kernel, const char *names) {
     const bool is_cached =
         is_known && binary.size > 0 && build_binary(kernel, &binary, &kernel->program) == OCE_OK;
     if (status == OCE_OK && !is_cached)
-        status = build_from_source(kernel, &source, &kernel->program);
+        status = build_with_headers(kernel, &source);
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_AT_ONCE)
         store_binary(kernel->program, &key);
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_ON_DEMAND) {
@@ -231,9 +252,9 @@ oce_status oce_kernel_get(oce_device *device, const char *file, const char *name
                 "the options of %s do not fit into %zu bytes", file, sizeof defines->text);
     char options[sizeof defines->text + 256], name[LONGEST_NAME];
     snprintf(options, sizeof options,
-             "-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
-             device->limits.is_cpu ? 1 : 0, device->limits.vector_width,
-             device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
+             "%s-w -cl-std=CL1.2 -cl-denorms-are-zero -DOCE_CPU=%d -DOCE_VECTOR_WIDTH=%d%s%s%s",
+             has_own_headers(device) ? own_headers : "", device->limits.is_cpu ? 1 : 0,
+             device->limits.vector_width, device->limits.has_fast_fma ? " -DOCE_FAST_FMA=1" : "",
              device->fault.result.at[0][0] != '\0' ? " -cl-kernel-arg-info" : "",
              defines != NULL ? defines->text : "");
     const char *rest = take_name(names, name);
