@@ -13,6 +13,8 @@
  *     |  A  |   | tile of C | GEMM_MR rows
  *     +-----+   +-----------+
  *
+ * A prepared B (cl/gemm_prepared.cl) is such panels already: the tiles read them where they lie.
+ *
  * With one split the last K block adds bias and ReLU. With more, each split writes its partial sums
  * to the workspace, and gemm_reduce adds them in the order of the splits.
  *
@@ -53,8 +55,23 @@
 #define GEMM_TRANSPOSE_B 0
 #endif
 
+/* 1: B is prepared, for K rounded up to 16: panel by panel [N / NR, K, NR], zeros behind column N and
+ * row K; GEMM_TRANSPOSE_B does not matter. */
+#ifndef GEMM_PREPARED
+#define GEMM_PREPARED 0
+#endif
+
 /* Columns of a tile and a panel. */
 #define NR (GEMM_NV * VW)
+
+/* Where the tiles find the panel, and whether its first row of tiles copies it there. */
+#if GEMM_PREPARED
+#define PANEL_SPACE __global
+#define PACKS 0
+#else
+#define PANEL_SPACE __local
+#define PACKS !GEMM_TRANSPOSE_B
+#endif
 
 /* Where the tiles find op(A), and its distance between steps of K. The copy's is an odd number of
  * cache lines, so that the steps spread over all cache sets. */
@@ -79,6 +96,19 @@ typedef struct epilogue {
     int relu;
 } epilogue;
 
+/* ---- Where B is ---------------------------------------------------------------------------- */
+
+/* Floats from the start of B to step at_k of the panel whose first column is `column`. */
+static long place_in_b(int column, int at_k, int n, int k) {
+#if GEMM_PREPARED
+    return (long)column * ((k + 15) / 16 * 16) + (long)at_k * NR;
+#elif GEMM_TRANSPOSE_B
+    return (long)column * k + at_k;
+#else
+    return (long)at_k * n + column;
+#endif
+}
+
 /* ---- Fetching ahead ------------------------------------------------------------------------- */
 
 /* Steps of K between turns of asking, a cache line of A; and the least lines of op(B) to ask for in
@@ -99,7 +129,9 @@ typedef struct next_parts {
 
 /* Asks for a line of the panel, 0 <= line < depth * NR / 16. */
 static void fetch_line(const next_parts *next, int line) {
-#if GEMM_TRANSPOSE_B
+#if GEMM_PREPARED
+    PREFETCH(next->b + line * 16);
+#elif GEMM_TRANSPOSE_B
     PREFETCH(next->b + line % NR * next->b_row + line / NR * 16);
 #else
     PREFETCH(next->b + line / (NR / 16) * next->b_row + line % (NR / 16) * 16);
@@ -153,7 +185,7 @@ static void multiply(tile sum, A_SPACE const float *a, long a_row, const floatv 
 
 /* sum += op(A) * panel over `depth` steps of K. */
 static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
-                           __local const floatv *panel, int depth) {
+                           PANEL_SPACE const floatv *panel, int depth) {
     for (int k = 0; k < depth; k++) {
         floatv row[GEMM_NV];
         UNROLL for (int j = 0; j < GEMM_NV; j++)
@@ -165,7 +197,7 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
 /* The same; before every FETCH_STEPS steps asks for what comes next of A and for `pace` lines of
  * the next panel, from `line` on. */
 static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
-                                    __local const floatv *panel, int depth,
+                                    PANEL_SPACE const floatv *panel, int depth,
                                     next_parts *next, int line, int pace) {
     for (int k = 0; k < depth; k += FETCH_STEPS) {
         fetch_a(next, k);
@@ -231,7 +263,7 @@ static void copy_strip(__global const float *a, long m, __local floatv *strip, i
 }
 #endif
 
-#if GEMM_TRANSPOSE_B
+#if GEMM_TRANSPOSE_B && !GEMM_PREPARED
 /*
  * panel[k][j] = b[j][k] for j < NR and k < depth, rounded up to vectors. Rows of b behind `last`
  * repeat it. Along k first: fewer rows, that is pages, are read at a time.
@@ -248,7 +280,7 @@ static void transpose_panel(__global const float *b, long b_row, int last, __loc
                 panel[(k + i) * GEMM_NV + j] = rows[i];
         }
 }
-#else
+#elif PACKS
 /* multiply_panel() straight from B, whose rows are b_row apart; fills the panel on the way, which
  * hides the wait for memory behind the arithmetic. */
 static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __global const float *b,
@@ -267,14 +299,16 @@ static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __glo
 /* ---- Kernels ------------------------------------------------------------------------------- */
 
 /*
- * a: A [m,k], or [k,m]. b: B [k,n], or [n,k]. bias: [n], read if has_bias. c: C [m,n], or partial
+ * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or prepared. bias: [n], read if has_bias. c: C [m,n], or partial
  * sums [splits,m,n] if there is more than one split. Groups: column blocks of block_columns (a
  * multiple of NR), row blocks of block_rows (a multiple of GEMM_MR), splits.
  */
 KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
                        const int block_rows, const int block_columns, const int has_bias,
                        const int relu) {
+#if !GEMM_PREPARED
     __local floatv panel[GEMM_KC * GEMM_NV];
+#endif
 #if GEMM_TRANSPOSE_A
     __local floatv strip[GEMM_KC * (A_STEP / VW)];
 #endif
@@ -292,7 +326,8 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
     const int k_block = ((k_end - k_begin + k_blocks - 1) / k_blocks + 15) / 16 * 16;
 
     /* Turns of asking while a panel is multiplied, and while a strip is. */
-    const int turns = max((row_end - row_begin - 1) / GEMM_MR * (k_block / FETCH_STEPS), 1);
+    const int rows_of_tiles = (row_end - row_begin - 1) / GEMM_MR + GEMM_PREPARED;
+    const int turns = max(rows_of_tiles * (k_block / FETCH_STEPS), 1);
     const int strip_turns = turns * ((column_end - column_begin + NR - 1) / NR);
 
     for (int block = 0; block < k_blocks; block++) {
@@ -308,10 +343,13 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
         for (int column = column_begin; column < column_end; column += NR) {
             const epilogue end = {block > 0, is_last && has_bias ? AT(bias) + column : 0,
                                   is_last && relu};
-#if GEMM_TRANSPOSE_B
-            transpose_panel(AT(b) + (long)column * k + at_k, k, n - 1 - column, panel, depth);
+            __global const float *from = AT(b) + place_in_b(column, at_k, n, k);
+#if GEMM_PREPARED
+            __global const floatv *panel = (__global const floatv *)from;
+#elif GEMM_TRANSPOSE_B
+            transpose_panel(from, k, n - 1 - column, panel, depth);
 #endif
-            /* The rows of tiles behind the first ask for the next panel: of the next columns, or of the
+            /* The rows of tiles, those that pack aside, ask for the next panel: of the next columns, or of the
              * first in the next K block. */
             const int is_last_column = column + NR >= column_end;
             const int next_column = is_last_column ? column_begin : column + NR;
@@ -320,8 +358,7 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
             const int lines = next_depth * (NR / 16);
             const int pace = max((lines - 1) / turns + 1, LEAST_PACE);
             int line = 0;
-            next.b = AT(b) + (GEMM_TRANSPOSE_B ? (long)next_column * k + next_k
-                                               : (long)next_k * n + next_column);
+            next.b = AT(b) + place_in_b(next_column, next_k, n, k);
             for (int row = row_begin; row < row_end; row += GEMM_MR) {
 #if GEMM_TRANSPOSE_A
                 const int top = row;
@@ -334,13 +371,12 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #endif
                 tile sum;
                 clear(sum);
-#if !GEMM_TRANSPOSE_B
+#if PACKS
                 if (row == row_begin)
-                    multiply_packing(sum, left, a_row, AT(b) + (long)at_k * n + column, n, panel,
-                                     depth);
+                    multiply_packing(sum, left, a_row, from, n, panel, depth);
                 else
 #endif
-                if (CAN_PREFETCH && row > row_begin) {
+                if (CAN_PREFETCH && (GEMM_PREPARED || row > row_begin)) {
 #if !GEMM_TRANSPOSE_A
                     const int is_last_row = row + GEMM_MR >= row_end;
                     const int next_top = is_last_row ? row_begin : min(row + GEMM_MR, m - GEMM_MR);

@@ -138,6 +138,10 @@ Test(cli_bench, product_of_an_own_shape) {
     cr_expect_str_eq(row_text(root, 0, "family"), "naive");
     cr_expect_str_eq(row_text(root, 0, "shape"), "3x5x7 A^T");
     json_decref(root);
+    result = BENCH("gemm", "--json", "--shape", "m=9,n=5,k=7,prepared=1");
+    root = parse(&result);
+    cr_expect_str_eq(row_text(root, 0, "shape"), "9x5x7 prepared");
+    json_decref(root);
 }
 
 Test(cli_bench, pooling_of_an_own_shape) {
@@ -284,7 +288,7 @@ Test(cli_bench, wrong_usage) {
         {"conv", "--shape", "h=8,c=3,k=4,r=3,padding=some", "padding=some is not"},
         {"conv", "--shape", "h=8,c=3,k=4,r=3,m=3", "unknown key \"m\" (there are n, h, w, c, k, r"},
         {"gemm", "--shape", "m=1,n=2", "k is missing"},
-        {"gemm", "--shape", "m=1,n=2,k=3,ta=2", "ta and tb are 0 or 1"},
+        {"gemm", "--shape", "m=1,n=2,k=3,ta=2", "ta, tb and prepared are 0 or 1"},
         {"gemm", "--shape", "m=1,n=2,k=3,padding=same", "unknown key \"padding\""},
         {"pool", "--shape", "h=4,c=1", "window is missing"},
         {"pool", "--pass", "wgrad", "pooling has no filter"},

@@ -1,4 +1,4 @@
-/* Filters that are prepared once for many forward passes. */
+/* Filters and dense weights that are prepared once for many forward passes. */
 #include "support/compare.h"
 #include "support/device.h"
 
@@ -112,5 +112,101 @@ Test(prepared, filters_follow_the_parameters) {
     expect_floats(after, expected, IMAGES * CLASSES, NULL, (compare_limit){0}, "probabilities");
     oce_model_destroy(model);
     oce_model_destroy(other);
+    oce_device_close(device);
+}
+
+/* ---- Dense layers -------------------------------------------------------------------------- */
+
+enum { DENSE_SIDE = 9, DENSE_UNITS = 37, DENSE_CLASSES = 11, DENSE_IMAGES = 13 };
+
+/* More images than the thin family takes. */
+static oce_model *dense_model(oce_device *device, uint64_t seed, bool training) {
+    static const oce_layer layers[] = {
+        {.name = "hidden",
+         .kind = OCE_LAYER_DENSE,
+         .units = DENSE_UNITS,
+         .activation = OCE_ACTIVATION_RELU,
+         .weight_stddev = 0.3F,
+         .bias_start = 0.1F},
+        {.name = "logits", .kind = OCE_LAYER_DENSE, .units = DENSE_CLASSES, .weight_stddev = 0.3F},
+    };
+    static const oce_network network = {.name = "dense",
+                                        .height = DENSE_SIDE,
+                                        .width = DENSE_SIDE,
+                                        .channels = 1,
+                                        .layers = layers,
+                                        .layer_count = 2};
+    const oce_model_options options = {
+        .batch = DENSE_IMAGES, .training = training, .input_scale = 1.0F / 255.0F, .seed = seed};
+    oce_model *model = NULL;
+    TEST_OK(oce_model_create(device, &network, &options, &model));
+    TEST_OK(oce_model_allocate(model));
+    return model;
+}
+
+static void predict_dense(oce_model *model, float *probabilities) {
+    uint8_t images[DENSE_IMAGES * DENSE_SIDE * DENSE_SIDE];
+    for (size_t i = 0; i < sizeof images; i++)
+        images[i] = (uint8_t)(i * 37 % 251);
+    TEST_OK(oce_model_predict(model, images, DENSE_IMAGES, probabilities));
+}
+
+/* Bytes of the buffer of that name; 0: there is none. */
+static size_t buffer_bytes(const oce_model *model, const char *name) {
+    for (int i = 0; i < oce_model_buffer_count(model); i++) {
+        oce_buffer_info info;
+        oce_model_buffer(model, i, &info);
+        if (strcmp(info.name, name) == 0)
+            return info.bytes;
+    }
+    return 0;
+}
+
+/* A model that may be trained reads the weights as they are. */
+Test(prepared, dense_weights_give_the_same_bits) {
+    enum { VALUES = DENSE_IMAGES * DENSE_CLASSES };
+    oce_device *device = test_open_device();
+    oce_model *trained = dense_model(device, 5, true), *fixed = dense_model(device, 5, false);
+    float expected[VALUES], got[VALUES];
+    predict_dense(trained, expected);
+    for (int run = 0; run < 2; run++) {
+        predict_dense(fixed, got);
+        expect_floats(got, expected, VALUES, NULL, (compare_limit){0}, "run %d", run);
+    }
+    oce_model_destroy(trained);
+    oce_model_destroy(fixed);
+    oce_device_close(device);
+}
+
+Test(prepared, dense_weights_follow_the_parameters) {
+    enum { VALUES = DENSE_IMAGES * DENSE_CLASSES };
+    oce_device *device = test_open_device();
+    oce_model *model = dense_model(device, 1, false), *other = dense_model(device, 2, false);
+    float before[VALUES], after[VALUES], expected[VALUES];
+    predict_dense(model, before);
+    predict_dense(other, expected);
+    cr_assert(memcmp(before, expected, sizeof before) != 0, "two seeds, the same answers");
+    copy_variables(other, model);
+    predict_dense(model, after);
+    expect_floats(after, expected, VALUES, NULL, (compare_limit){0}, "probabilities");
+    oce_model_destroy(model);
+    oce_model_destroy(other);
+    oce_device_close(device);
+}
+
+/* Where the panel family computes them, and only for inference. */
+Test(prepared, dense_weights_are_in_the_memory_plan) {
+    oce_device *device = test_open_device();
+    oce_model *trained = dense_model(device, 1, true), *fixed = dense_model(device, 1, false);
+    oce_layer_info layer;
+    oce_model_layer(fixed, 0, &layer);
+    const size_t bytes = buffer_bytes(fixed, "hidden prepared weights");
+    if (strcmp(layer.forward, "panel") == 0)
+        cr_expect_geq(bytes, DENSE_SIDE * DENSE_SIDE * DENSE_UNITS * sizeof(float));
+    else
+        cr_expect_eq(bytes, 0, "family %s", layer.forward);
+    cr_expect_eq(buffer_bytes(trained, "hidden prepared weights"), 0);
+    oce_model_destroy(trained);
+    oce_model_destroy(fixed);
     oce_device_close(device);
 }

@@ -38,6 +38,8 @@ typedef struct oce_gemm_desc {
     bool transpose_b; /**< B is stored [N,K] */
     oce_activation activation;
     oce_gemm_family family; /**< AUTO, OWN, or one that must be used */
+    bool keeps_b;           /**< many products with one B are to come: families may want it
+                                 prepared (oce_gemm_prepare) */
 } oce_gemm_desc;
 
 typedef struct oce_gemm_plan oce_gemm_plan;
@@ -61,6 +63,22 @@ OCE_API size_t oce_gemm_plan_workspace(const oce_gemm_plan *plan);
  */
 OCE_API oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
                                 const oce_tensor *bias, const oce_tensor *c, oce_buffer *workspace);
+
+/** Bytes of a prepared B; 0: the family takes B as it is, as each does without `keeps_b`. */
+OCE_API size_t oce_gemm_plan_prepared_bytes(const oce_gemm_plan *plan);
+/**
+ * Brings B into the form that the plan computes with. A plan that has such a form takes no other:
+ * oce_gemm_run() fails with OCE_ERROR_INVALID_ARGUMENT. b: as oce_gemm_run; prepared: at least
+ * oce_gemm_plan_prepared_bytes(); may be NULL if that is 0, and nothing is done.
+ * Errors: as oce_gemm_run.
+ */
+OCE_API oce_status oce_gemm_prepare(oce_gemm_plan *plan, const oce_tensor *b, oce_buffer *prepared);
+/** As oce_gemm_run, with the same bits as a plan without `keeps_b`; `prepared` was made of `b` as
+ * it is. c must not lie in it. */
+OCE_API oce_status oce_gemm_run_prepared(oce_gemm_plan *plan, const oce_tensor *a,
+                                         const oce_tensor *b, const oce_buffer *prepared,
+                                         const oce_tensor *bias, const oce_tensor *c,
+                                         oce_buffer *workspace);
 
 #ifdef __cplusplus
 }

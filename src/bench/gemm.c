@@ -5,12 +5,12 @@ typedef struct gemm_bench {
     oce_bench bench;
     oce_gemm_plan *plan;
     oce_tensor a, b, c;
-    oce_buffer *workspace;
+    oce_buffer *workspace, *prepared;
 } gemm_bench;
 
 static oce_status run(oce_bench *bench) {
     gemm_bench *g = (gemm_bench *)bench;
-    return oce_gemm_run(g->plan, &g->a, &g->b, NULL, &g->c, g->workspace);
+    return oce_gemm_run_prepared(g->plan, &g->a, &g->b, g->prepared, NULL, &g->c, g->workspace);
 }
 
 static void destroy(oce_bench *bench) {
@@ -20,6 +20,7 @@ static void destroy(oce_bench *bench) {
     oce_tensor_release(&g->b);
     oce_tensor_release(&g->c);
     oce_buffer_destroy(g->workspace);
+    oce_buffer_destroy(g->prepared);
 }
 
 static oce_status create(gemm_bench *g, const oce_gemm_desc *desc) {
@@ -36,7 +37,9 @@ static oce_status create(gemm_bench *g, const oce_gemm_desc *desc) {
     info->flops = 2 * m * n * k;
     info->bytes = sizeof(float) * (m * k + k * n + m * n);
     info->family = oce_gemm_family_name(oce_gemm_plan_family(g->plan));
-    return oce_bench_buffer(&g->bench, oce_gemm_plan_workspace(g->plan), &g->workspace);
+    OCE_TRY(oce_bench_buffer(&g->bench, oce_gemm_plan_workspace(g->plan), &g->workspace));
+    OCE_TRY(oce_bench_buffer(&g->bench, oce_gemm_plan_prepared_bytes(g->plan), &g->prepared));
+    return oce_gemm_prepare(g->plan, &g->b, g->prepared);
 }
 
 oce_status oce_bench_gemm(oce_device *device, const oce_gemm_desc *desc, oce_bench **bench) {

@@ -44,8 +44,9 @@ static oce_status add_gemm(bench_session *s, const char *name, const char *pass,
                            const oce_gemm_desc *desc) {
     char what[128];
     oce_bench *bench = NULL;
-    snprintf(what, sizeof what, "%s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s", name, desc->m, desc->n,
-             desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "");
+    snprintf(what, sizeof what, "%s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s%s", name, desc->m,
+             desc->n, desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "",
+             desc->keeps_b ? " prepared" : "");
     const oce_status status = oce_bench_gemm(s->device, desc, &bench);
     return status == OCE_OK ? bench_add(s, what, pass, bench) : status;
 }

@@ -123,18 +123,21 @@ bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
 
 bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {
     const bench_values *given = call->options;
-    int64_t transpose_a = 0, transpose_b = 0;
+    int64_t transpose_a = 0, transpose_b = 0, prepared = 0;
     *desc = (oce_gemm_desc){.m = UNSET, .n = UNSET, .k = UNSET};
-    const shape_key keys[] = {{"m", &desc->m, 1},      {"n", &desc->n, 1},      {"k", &desc->k, 1},
-                              {"ta", &transpose_a, 0}, {"tb", &transpose_b, 0}, {NULL, NULL, 0}};
+    const shape_key keys[] = {{"m", &desc->m, 1},      {"n", &desc->n, 1},
+                              {"k", &desc->k, 1},      {"ta", &transpose_a, 0},
+                              {"tb", &transpose_b, 0}, {"prepared", &prepared, 0},
+                              {NULL, NULL, 0}};
     if (!read_shape(call, keys, NULL))
         return false;
-    if (transpose_a > 1 || transpose_b > 1) {
-        cli_usage_error(call->verb, "--shape: ta and tb are 0 or 1");
+    if (transpose_a > 1 || transpose_b > 1 || prepared > 1) {
+        cli_usage_error(call->verb, "--shape: ta, tb and prepared are 0 or 1");
         return false;
     }
     desc->transpose_a = transpose_a == 1;
     desc->transpose_b = transpose_b == 1;
+    desc->keeps_b = prepared == 1;
     desc->family = (oce_gemm_family)given->model.gemm;
     return true;
 }

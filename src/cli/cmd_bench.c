@@ -18,9 +18,10 @@ static const cli_option options[] = {
     {"shape", "KEY=N,...", CLI_STRING(bench_values, shape),
      .help =
          "an operation's own shape. conv: n, h, w, c (channels), k (filters), r, s (window), "
-         "stride, dilation, padding=same|valid|N; gemm: m, n, k, ta=1, tb=1 (transposed); pool: "
-         "n, h, w, c, window, stride, padding. By default n is 1, w is h, s is r, strides and "
-         "dilation are 1 (pool: the window), padding is same"},
+         "stride, dilation, padding=same|valid|N; gemm: m, n, k, ta=1, tb=1 (transposed), "
+         "prepared=1 (B, once, as for inference); pool: n, h, w, c, window, stride, padding. By "
+         "default n is 1, w is h, s is r, strides and dilation are 1 (pool: the window), padding "
+         "is same"},
     {"pass", NULL, CLI_CHOICE(bench_values, pass), .choices = passes, .initial = "all",
      .help = "forward, the gradient of the input, or that of the filter or weights"},
     {"kind", NULL, CLI_CHOICE(bench_values, pool), .choices = pools, .initial = "max",

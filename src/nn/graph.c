@@ -150,7 +150,8 @@ static oce_status plan_dense(oce_graph *graph, oce_node *node, const oce_model_o
                                    .n = out,
                                    .k = in,
                                    .activation = layer->activation,
-                                   .family = options->gemm_family};
+                                   .family = options->gemm_family,
+                                   .keeps_b = !graph->training};
     const oce_gemm_desc input_grad = {
         .m = batch, .n = in, .k = out, .transpose_b = true, .family = options->gemm_family};
     const oce_gemm_desc filter_grad = {

@@ -46,7 +46,7 @@ typedef struct oce_node {
     int winners_buffer;   /* max pool in training, else -1 */
     int strip_grad;       /* with strips: the gradient buffer for one of the output, ... */
     size_t strip_grad_at; /* ... and the float of it where that begins */
-    int prepared_buffer;  /* conv without training: its filter, prepared; -1: none */
+    int prepared_buffer;  /* without training: filter or weights, prepared; -1: none */
     oce_tensor output_tensor;
     char forward_label[OCE_LABEL_BYTES], grad_label[OCE_LABEL_BYTES], /* for the profile */
         filter_label[OCE_LABEL_BYTES];
@@ -68,7 +68,7 @@ typedef struct oce_graph {
     oce_tensor input;                                   /* [batch, H, W, C] */
     bool has_head;                                      /* see oce_graph_plan_head() */
     int head_parts;   /* the dense layer whose partial sums the head adds up, -1: none */
-    bool is_prepared; /* the prepared filters are those of the parameters */
+    bool is_prepared; /* the prepared weights are those of the parameters */
 } oce_graph;
 
 /* Plans everything and adds the graph's buffers to `memory`. On failure the graph can be released.

@@ -92,10 +92,14 @@ static oce_status plan_kept(const oce_graph *graph, oce_node *node, oce_memory *
     if (graph->training && node->layer->kind == OCE_LAYER_MAX_POOL)
         return oce_memory_add(memory, name, "winners", oce_pool_plan_winner_bytes(node->pool),
                               &node->winners_buffer);
-    const size_t prepared = node->conv != NULL ? oce_conv2d_plan_prepared_bytes(node->conv) : 0;
+    const bool is_dense = node->gemm_forward != NULL;
+    size_t prepared = is_dense ? oce_gemm_plan_prepared_bytes(node->gemm_forward) : 0;
+    if (node->conv != NULL)
+        prepared = oce_conv2d_plan_prepared_bytes(node->conv);
     if (graph->training || prepared == 0)
         return OCE_OK;
-    return oce_memory_add(memory, name, "prepared filter", prepared, &node->prepared_buffer);
+    return oce_memory_add(memory, name, is_dense ? "prepared weights" : "prepared filter", prepared,
+                          &node->prepared_buffer);
 }
 
 /* Floats of the gradient of `images` of a node's output. */

@@ -44,8 +44,9 @@ static oce_status forward_pooled(const oce_graph *graph, const oce_node *conv,
         oce_memory_buffer(memory, graph->workspace_buffer));
 }
 
-/* Without training, filters are prepared once for all passes with the same parameters. */
-static oce_status prepare_filters(oce_graph *graph, const oce_memory *memory,
+/* Without training, filters and dense weights are prepared once for all passes with the same
+ * parameters. */
+static oce_status prepare_weights(oce_graph *graph, const oce_memory *memory,
                                   oce_buffer *parameters) {
     for (int i = 0; i < graph->node_count; i++) {
         const oce_node *node = &graph->nodes[i];
@@ -53,9 +54,12 @@ static oce_status prepare_filters(oce_graph *graph, const oce_memory *memory,
         if (node->prepared_buffer < 0)
             continue;
         OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
-        oce_device_label(graph->device, "filters", 0);
-        OCE_TRY(oce_conv2d_prepare(node->conv, &weights,
-                                   oce_memory_buffer(memory, node->prepared_buffer)));
+        oce_buffer *prepared = oce_memory_buffer(memory, node->prepared_buffer);
+        oce_device_label(graph->device, "prepared weights", 0);
+        if (node->conv != NULL)
+            OCE_TRY(oce_conv2d_prepare(node->conv, &weights, prepared));
+        else
+            OCE_TRY(oce_gemm_prepare(node->gemm_forward, &weights, prepared));
     }
     graph->is_prepared = true;
     return OCE_OK;
@@ -89,8 +93,9 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
     case OCE_LAYER_DENSE:
         if (index == graph->head_parts)
             return oce_gemm_run_parts(node->gemm_forward, x, &weights, workspace);
-        return oce_gemm_run(node->gemm_forward, x, &weights, &bias, &node->output_tensor,
-                            workspace);
+        return oce_gemm_run_prepared(node->gemm_forward, x, &weights,
+                                     oce_memory_buffer(memory, node->prepared_buffer), &bias,
+                                     &node->output_tensor, workspace);
     case OCE_LAYER_DROPOUT:
         break;
     }
@@ -103,7 +108,7 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
 oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                              const oce_dropout_state *dropout) {
     if (!graph->is_prepared)
-        OCE_TRY(prepare_filters(graph, memory, parameters));
+        OCE_TRY(prepare_weights(graph, memory, parameters));
     for (int i = 0; i < graph->node_count; i++) {
         OCE_TRY(forward_node(graph, i, memory, parameters, dropout));
         i += graph->nodes[i].strip > 0 ||

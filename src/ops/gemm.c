@@ -58,7 +58,7 @@ static oce_status try_method(oce_gemm_plan *plan, const oce_gemm_method *method)
                 oce_gemm_family_name(method->family), (long long)d->m, (long long)d->n,
                 (long long)d->k, reason);
     plan->method = method;
-    plan->workspace = 0;
+    plan->workspace = plan->prepared = 0;
     return d->m > 0 && d->n > 0 ? method->prepare(plan) : OCE_OK;
 }
 
@@ -167,6 +167,10 @@ size_t oce_gemm_plan_workspace(const oce_gemm_plan *plan) {
     return plan->workspace;
 }
 
+size_t oce_gemm_plan_prepared_bytes(const oce_gemm_plan *plan) {
+    return plan->prepared;
+}
+
 /* ---- Run ----------------------------------------------------------------------------------- */
 
 static oce_status check_tensor(const oce_gemm_plan *plan, const oce_tensor *tensor,
@@ -199,12 +203,22 @@ static oce_status check_inputs(const oce_gemm_plan *plan, const oce_gemm_operand
     return OCE_OK;
 }
 
+static oce_status check_prepared(const oce_gemm_plan *plan, const oce_buffer *prepared) {
+    OCE_TRY(oce_buffer_expect(prepared, "gemm prepared B", plan->prepared));
+    OCE_REQUIRE(plan->prepared == 0 || oce_buffer_device(prepared) == plan->device,
+                OCE_ERROR_INVALID_ARGUMENT, "gemm prepared B: it is on another device");
+    return OCE_OK;
+}
+
 static oce_status check_operands(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const oce_gemm_desc *d = &plan->desc;
     OCE_TRY(check_inputs(plan, o));
+    OCE_TRY(check_prepared(plan, o->prepared));
     OCE_TRY(check_tensor(plan, o->c, "gemm C", d->m, d->n));
     OCE_TRY(check_overlap(o->c, o->a, "A"));
     OCE_TRY(check_overlap(o->c, o->b, "B"));
+    OCE_REQUIRE(plan->prepared == 0 || o->c->buffer != o->prepared, OCE_ERROR_INVALID_ARGUMENT,
+                "gemm C: it lies in the buffer of the prepared B");
     if (o->bias == NULL)
         return OCE_OK;
     OCE_TRY(check_tensor(plan, o->bias, "gemm bias", 1, d->n));
@@ -229,7 +243,21 @@ oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, co
 
 oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
                         const oce_tensor *bias, const oce_tensor *c, oce_buffer *workspace) {
-    const oce_gemm_operands operands = {a, b, bias, c, workspace};
+    OCE_REQUIRE(plan->prepared == 0, OCE_ERROR_INVALID_ARGUMENT,
+                "gemm: the plan takes a prepared B, of %zu bytes", plan->prepared);
+    return oce_gemm_run_prepared(plan, a, b, NULL, bias, c, workspace);
+}
+
+oce_status oce_gemm_prepare(oce_gemm_plan *plan, const oce_tensor *b, oce_buffer *prepared) {
+    OCE_TRY(check_tensor(plan, b, "gemm B", plan->desc.k, plan->desc.n));
+    OCE_TRY(check_prepared(plan, prepared));
+    return plan->prepared > 0 ? plan->method->prepare_b(plan, b, prepared) : OCE_OK;
+}
+
+oce_status oce_gemm_run_prepared(oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
+                                 const oce_buffer *prepared, const oce_tensor *bias,
+                                 const oce_tensor *c, oce_buffer *workspace) {
+    const oce_gemm_operands operands = {a, b, bias, c, workspace, prepared};
     OCE_TRY(check_operands(plan, &operands));
     if (plan->desc.m == 0 || plan->desc.n == 0)
         return OCE_OK;

@@ -122,4 +122,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return parts > 1 ? run_parts(plan, o, parts) : run_whole(plan, o);
 }
 
-const oce_gemm_method oce_gemm_clblast = {OCE_GEMM_CLBLAST, serves, prepare, run};
+const oce_gemm_method oce_gemm_clblast = {OCE_GEMM_CLBLAST, serves, prepare, run, NULL};

@@ -33,8 +33,10 @@ struct oce_gemm_plan {
     const char
         *configuration;  /* what the tuning table asks for while prepare() runs; "": nothing */
     size_t workspace;    /* bytes */
+    size_t prepared;     /* bytes of a prepared B, 0: the family takes B as it is */
     oce_kernel *product; /* naive, panel, thin, tiled */
     oce_kernel *finish; /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
+    oce_kernel *pack;   /* panel: prepares B; NULL unless desc.keeps_b */
     oce_gemm_blocks blocks; /* panel */
     oce_tile_product tiles; /* tiled; no product if dot */
     oce_kernel *dot;        /* tiled, few columns */
@@ -44,6 +46,7 @@ struct oce_gemm_plan {
 typedef struct oce_gemm_operands {
     const oce_tensor *a, *b, *bias, *c;
     oce_buffer *workspace;
+    const oce_buffer *prepared; /* of b, if plan->prepared > 0 */
 } oce_gemm_operands;
 
 /* A family. It runs with m and n above 0; k may be 0. */
@@ -53,13 +56,21 @@ struct oce_gemm_method {
      * NULL: always. */
     bool (*serves)(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
                    size_t reason_bytes);
-    /* Builds the plan's kernels and sets its workspace. */
+    /* Builds the plan's kernels and sets its workspace, and `prepared` if it wants B prepared. */
     oce_status (*prepare)(oce_gemm_plan *plan);
     oce_status (*run)(const oce_gemm_plan *plan, const oce_gemm_operands *operands);
+    /* Prepares B; NULL: the family never wants that. */
+    oce_status (*prepare_b)(const oce_gemm_plan *plan, const oce_tensor *b, oce_buffer *prepared);
 };
 
 extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, oce_gemm_thin,
     oce_gemm_tiled;
+
+/* A part of the panel family, in gemm_prepared.c: sets the bytes of the plan's prepared B, whole
+ * panels of K rounded up to 16, and gets the kernel for it; and prepares it. */
+oce_status oce_gemm_plan_prepared(oce_gemm_plan *plan);
+oce_status oce_gemm_prepare_panels(const oce_gemm_plan *plan, const oce_tensor *b,
+                                   oce_buffer *prepared);
 
 /* The thin family's run up to its partial sums, of which there are several. */
 oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operands *operands);

@@ -45,4 +45,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return OCE_OK;
 }
 
-const oce_gemm_method oce_gemm_naive = {OCE_GEMM_NAIVE, NULL, prepare, run};
+const oce_gemm_method oce_gemm_naive = {OCE_GEMM_NAIVE, NULL, prepare, run, NULL};

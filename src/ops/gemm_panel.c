@@ -67,7 +67,12 @@ static oce_status prepare(oce_gemm_plan *plan) {
     oce_define(&defines, "GEMM_TRANSPOSE_A", d->transpose_a);
     if (d->transpose_a)
         oce_define(&defines, "GEMM_MC", blocks->strip_rows);
-    oce_define(&defines, "GEMM_TRANSPOSE_B", d->transpose_b);
+    if (d->keeps_b) {
+        OCE_TRY(oce_gemm_plan_prepared(plan));
+        oce_define(&defines, "GEMM_PREPARED", 1);
+    } else {
+        oce_define(&defines, "GEMM_TRANSPOSE_B", d->transpose_b);
+    }
     const bool is_split = blocks->splits > 1;
     OCE_TRY(oce_kernel_get(plan->device, file, is_split ? "gemm_panel gemm_reduce" : "gemm_panel",
                            &defines, &plan->product));
@@ -111,7 +116,7 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const bool is_split = blocks->splits > 1;
     const oce_arg args[] = {
         oce_arg_tensor(o->a),
-        oce_arg_tensor(o->b),
+        plan->prepared > 0 ? oce_arg_part(o->prepared, 0) : oce_arg_tensor(o->b),
         oce_arg_tensor(o->bias),
         is_split ? oce_arg_part(o->workspace, 0) : oce_arg_tensor(o->c),
         oce_arg_int(d->m),
@@ -128,4 +133,5 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return is_split ? reduce(plan, o) : OCE_OK;
 }
 
-const oce_gemm_method oce_gemm_panel = {OCE_GEMM_PANEL, serves, prepare, run};
+const oce_gemm_method oce_gemm_panel = {OCE_GEMM_PANEL, serves, prepare, run,
+                                        oce_gemm_prepare_panels};

@@ -204,4 +204,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return plan->blocks.splits > 1 ? reduce(plan, o) : OCE_OK;
 }
 
-const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run};
+const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run, NULL};

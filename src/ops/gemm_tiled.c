@@ -86,4 +86,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return oce_tile_product_run(&plan->tiles, &operands);
 }
 
-const oce_gemm_method oce_gemm_tiled = {OCE_GEMM_TILED, serves, prepare, run};
+const oce_gemm_method oce_gemm_tiled = {OCE_GEMM_TILED, serves, prepare, run, NULL};

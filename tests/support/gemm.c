@@ -103,6 +103,30 @@ static void download(const operands *o, int i, float *c) {
     free(after);
 }
 
+/* Runs the plan, with B prepared if it wants that: in a buffer that is just large enough and is NaN
+ * before. */
+static void run_plan(oce_device *device, oce_gemm_plan *plan, const operands *o, bool has_bias) {
+    const size_t bytes = oce_gemm_plan_prepared_bytes(plan);
+    const oce_tensor *bias = has_bias ? &o->tensor[BIAS] : NULL;
+    oce_buffer *workspace = NULL, *prepared = NULL;
+    TEST_OK(oce_buffer_create(device, oce_gemm_plan_workspace(plan), &workspace));
+    if (bytes == 0) {
+        TEST_OK(oce_gemm_run(plan, &o->tensor[A], &o->tensor[B], bias, &o->tensor[C], workspace));
+    } else {
+        float *nothing = test_zeros(bytes / sizeof(float));
+        for (size_t i = 0; i < bytes / sizeof(float); i++)
+            nothing[i] = nan_at(i);
+        TEST_OK(oce_buffer_create(device, bytes, &prepared));
+        TEST_OK(oce_buffer_write(prepared, 0, nothing, bytes));
+        TEST_OK(oce_gemm_prepare(plan, &o->tensor[B], prepared));
+        TEST_OK(oce_gemm_run_prepared(plan, &o->tensor[A], &o->tensor[B], prepared, bias,
+                                      &o->tensor[C], workspace));
+        free(nothing);
+    }
+    oce_buffer_destroy(workspace);
+    oce_buffer_destroy(prepared);
+}
+
 float *gemm_run(oce_device *device, const oce_gemm_desc *desc, const gemm_data *data,
                 const gemm_placing *placing) {
     static const gemm_placing own = {false, 0};
@@ -121,18 +145,14 @@ float *gemm_run(oce_device *device, const oce_gemm_desc *desc, const gemm_data *
         TEST_OK(oce_tensor_view(o.buffer[o.is_block ? 0 : i], o.offset[i], dims[i], NULL,
                                 &o.tensor[i]));
     oce_gemm_plan *plan = NULL;
-    oce_buffer *workspace = NULL;
     TEST_OK(oce_gemm_plan_create(device, desc, &plan));
-    TEST_OK(oce_buffer_create(device, oce_gemm_plan_workspace(plan), &workspace));
-    TEST_OK(oce_gemm_run(plan, &o.tensor[A], &o.tensor[B],
-                         data->bias != NULL ? &o.tensor[BIAS] : NULL, &o.tensor[C], workspace));
+    run_plan(device, plan, &o, data->bias != NULL);
     float *c = test_zeros(o.count[C]);
     for (int i = 0; i < buffers; i++) {
         download(&o, i, c);
         oce_buffer_destroy(o.buffer[i]);
         free(o.before[i]);
     }
-    oce_buffer_destroy(workspace);
     oce_gemm_plan_destroy(plan);
     return c;
 }

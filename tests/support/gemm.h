@@ -28,7 +28,8 @@ bool gemm_serves(oce_device *device, oce_gemm_family family);
 
 /* act(op(A) op(B) + bias) on `device`, dense; free() it. C and what lies around the tensors start
  * as NaN, so that it shows if something was not written, or read and used; fails the test if
- * anything but C was written. placing NULL: own buffers, nothing before. */
+ * anything but C was written. B is prepared if the plan of the description wants that. placing
+ * NULL: own buffers, nothing before. */
 float *gemm_run(oce_device *device, const oce_gemm_desc *desc, const gemm_data *data,
                 const gemm_placing *placing);
 /* The same by src/ref. */
