@@ -1,6 +1,7 @@
 /* Products with a B that is prepared once: the same bits as without, in every shape and width. */
 #include "support/device.h"
 #include "support/gemm.h"
+#include "support/gradient.h"
 
 #include "base/random.h"
 #include "device/internal.h"
