@@ -117,7 +117,7 @@ Test(prepared, filters_follow_the_parameters) {
 
 /* ---- Dense layers -------------------------------------------------------------------------- */
 
-enum { DENSE_SIDE = 9, DENSE_UNITS = 37, DENSE_CLASSES = 11, DENSE_IMAGES = 13 };
+enum { DENSE_SIDE = 9, DENSE_UNITS = 137, DENSE_CLASSES = 11, DENSE_IMAGES = 13 };
 
 /* More images than the thin family takes. */
 static oce_model *dense_model(oce_device *device, uint64_t seed, bool training) {
