@@ -220,6 +220,8 @@ typedef vecf vecf_of_floats __attribute__((aligned(4)));
 #endif
 
 #define UNROLL _Pragma("unroll")
+/* Of loops with many addresses, which compilers take long over when they unroll them. */
+#define ROLLED _Pragma("unroll 1")
 
 /* For kernels on a line of elements, of which an item takes i..end-1: VECTORS { what to do with the
  * vector at i } REST { what to do with element i }. Many vectors on a CPU; on a GPU one, or what is

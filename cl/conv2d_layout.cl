@@ -113,7 +113,7 @@ static inline void copy_transposed(__global const float *from, const long from_r
                                    const int last, __global float *to, const int to_row,
                                    const int columns) {
     floatv rows[VW];
-    UNROLL for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + min(i, last) * from_row);
+    ROLLED for (int i = 0; i < VW; i++) rows[i] = vloadv(0, from + min(i, last) * from_row);
     transpose_square(rows);
     if (columns >= VW) {
         UNROLL for (int i = 0; i < VW; i++) STORE(rows[i], to + i * to_row);

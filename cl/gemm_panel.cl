@@ -208,15 +208,13 @@ static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row
     }
 }
 
-/* Stores rows first <= i < last of a tile with all its columns. The conditions stand outside of the
- * unrolled loops where they can: compilers take long to move them there. */
-static void store_rows(tile sum, __global float *c, long c_row, int first, int last,
-                       const epilogue *end) {
+/* Stores a whole tile. The conditions stand outside of the unrolled loops: compilers take long to
+ * move them there. */
+static void store_tile(tile sum, __global float *c, long c_row, const epilogue *end) {
     if (end->accumulate)
         UNROLL for (int i = 0; i < GEMM_MR; i++)
-            if (i >= first && i < last)
-                UNROLL for (int j = 0; j < GEMM_NV; j++)
-                    sum[i][j] += vloadv(j, c + i * c_row);
+            UNROLL for (int j = 0; j < GEMM_NV; j++)
+                sum[i][j] += vloadv(j, c + i * c_row);
     if (end->bias != 0)
         UNROLL for (int i = 0; i < GEMM_MR; i++)
             UNROLL for (int j = 0; j < GEMM_NV; j++)
@@ -226,9 +224,8 @@ static void store_rows(tile sum, __global float *c, long c_row, int first, int l
             UNROLL for (int j = 0; j < GEMM_NV; j++)
                 sum[i][j] = sum[i][j] <= (floatv)(0.0f) ? (floatv)(0.0f) : sum[i][j];
     UNROLL for (int i = 0; i < GEMM_MR; i++)
-        if (i >= first && i < last)
-            UNROLL for (int j = 0; j < GEMM_NV; j++)
-                *(__global floatv_anywhere *)(c + i * c_row + j * VW) = sum[i][j];
+        UNROLL for (int j = 0; j < GEMM_NV; j++)
+            *(__global floatv_anywhere *)(c + i * c_row + j * VW) = sum[i][j];
 }
 
 /* Stores rows first <= i < last and columns j < columns of a tile; does not touch the others. */
@@ -240,13 +237,25 @@ static void store_part(tile sum, __global float *c, long c_row, int first, int l
             vectors[i][j] = sum[i][j];
     for (int i = first; i < last; i++) {
         const float *values = (const float *)vectors[i];
-        for (int j = 0; j < columns; j++) {
+        __global float *to = c + i * c_row;
+        int j = 0;
+        for (; j + VW <= columns; j += VW) {
+            floatv value = vloadv(0, values + j);
+            if (end->accumulate)
+                value += vloadv(0, to + j);
+            if (end->bias != 0)
+                value += vloadv(0, end->bias + j);
+            if (end->relu)
+                value = value <= (floatv)(0.0f) ? (floatv)(0.0f) : value;
+            *(__global floatv_anywhere *)(to + j) = value;
+        }
+        for (; j < columns; j++) {
             float value = values[j];
             if (end->accumulate)
-                value += c[i * c_row + j];
+                value += to[j];
             if (end->bias != 0)
                 value += end->bias[j];
-            c[i * c_row + j] = end->relu && value <= 0.0f ? 0.0f : value;
+            to[j] = end->relu && value <= 0.0f ? 0.0f : value;
         }
     }
 }
@@ -390,10 +399,10 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                 }
                 __global float *to = AT(c) + ((long)split * m + top) * n + column;
                 const int first = row - top, last = min(row_end - top, GEMM_MR);
-                if (column + NR <= n)
-                    store_rows(sum, to, n, first, last, &end);
+                if (column + NR <= n && last - first == GEMM_MR)
+                    store_tile(sum, to, n, &end);
                 else
-                    store_part(sum, to, n, first, last, n - column, &end);
+                    store_part(sum, to, n, first, last, min(n - column, NR), &end);
             }
         }
     }
