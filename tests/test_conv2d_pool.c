@@ -3,8 +3,11 @@
 #include "support/compare.h"
 #include "support/device.h"
 
-#include "device/device.h"
+#include "device/internal.h"
+#include "nn/model.h"
 #include "ops/conv2d_pool.h"
+
+#include <ocelli/train.h>
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -440,4 +443,27 @@ Test(conv2d_pool, refuses_wrong_tensors) {
         oce_buffer_destroy(buffers[i]);
     oce_conv2d_plan_destroy(plan);
     oce_device_close(device);
+}
+
+/* A model whose convolutions pool builds no kernel that pools apart; others do. */
+Test(conv2d_pool, spares_a_model_the_kernel_apart) {
+    for (int is_apart = 0; is_apart < 2; is_apart++) {
+        oce_device *device = one_unit();
+        oce_recipe recipe;
+        oce_model *model = NULL;
+        TEST_OK(oce_recipe_get("mnist", &recipe));
+        oce_model_options options = oce_recipe_model_options(&recipe, 1);
+        if (is_apart)
+            options.conv2d_family = OCE_CONV2D_NAIVE;
+        TEST_OK(oce_model_create(device, recipe.network, &options, &model));
+        bool pools = false, is_there = false;
+        for (int i = 0; i < model->graph.node_count; i++)
+            pools = pools || model->graph.nodes[i].is_pooled;
+        for (const oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next)
+            is_there = is_there || strcmp(kernel->name, "max_pool") == 0;
+        cr_expect(is_there == !pools);
+        cr_expect(!is_apart || !pools);
+        oce_model_destroy(model);
+        oce_device_close(device);
+    }
 }

@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "nn/strips.h"
 #include "ops/conv2d_pool.h"
+#include "ops/pool_images.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +125,9 @@ static oce_status plan_pool(oce_graph *graph, oce_node *node) {
                                 .width = node->input[1],
                                 .channels = node->input[2],
                                 .window = node->layer->window};
-    OCE_TRY(oce_pool_plan_create(graph->device, &desc, &node->pool));
+    const bool is_computed = node > graph->nodes && node[-1].is_pooled;
+    OCE_TRY(is_computed ? oce_pool_plan_create_gradient(graph->device, &desc, &node->pool)
+                        : oce_pool_plan_create(graph->device, &desc, &node->pool));
     const oce_window_geometry *geometry = oce_pool_plan_geometry(node->pool);
     node->output[0] = geometry->output[0];
     node->output[1] = geometry->output[1];

@@ -105,8 +105,8 @@ static bool can_align(const oce_pool_plan *plan) {
     return !oce_device_limits(plan->device)->is_cpu && plan->vector == 4;
 }
 
-oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
-                                oce_pool_plan **result) {
+oce_status oce_pool_plan_create_gradient(oce_device *device, const oce_pool_desc *desc,
+                                         oce_pool_plan **result) {
     *result = NULL;
     oce_window_geometry g;
     OCE_TRY(oce_pool_resolve(desc, &g));
@@ -121,15 +121,25 @@ oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
     const int64_t vectors = desc->channels / plan.vector;
     const double loads = (double)vectors * (double)g.size[0] * (double)g.size[1];
     plan.item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
-    /* One kernel builds the program. A call with tensors that are not aligned, which the memory
-     * plan never makes, builds its own. */
-    oce_kernel *kernel = NULL;
-    OCE_TRY(get_kernel(&plan, "max_pool", can_align(&plan), &kernel));
     oce_pool_plan *copy = malloc(sizeof *copy);
     OCE_REQUIRE(copy != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a pool plan");
     *copy = plan;
     *result = copy;
     return OCE_OK;
+}
+
+oce_status oce_pool_plan_create(oce_device *device, const oce_pool_desc *desc,
+                                oce_pool_plan **result) {
+    OCE_TRY(oce_pool_plan_create_gradient(device, desc, result));
+    /* A call with tensors that are not aligned, which a model never makes, builds its own. */
+    oce_kernel *kernel = NULL;
+    const char *name = desc->kind == OCE_POOL_MAX ? "max_pool" : "average_pool";
+    const oce_status status = get_kernel(*result, name, can_align(*result), &kernel);
+    if (status != OCE_OK) {
+        oce_pool_plan_destroy(*result);
+        *result = NULL;
+    }
+    return status;
 }
 
 void oce_pool_plan_destroy(oce_pool_plan *plan) {

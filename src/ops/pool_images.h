@@ -18,4 +18,9 @@ oce_status oce_pool_grad_images(oce_pool_plan *plan, int64_t first, int64_t coun
                                 const oce_tensor *dy, const oce_buffer *winners,
                                 const oce_tensor *relu_output, const oce_tensor *dx);
 
+/* As oce_pool_plan_create(), where a convolution computes the forward pass: its kernel is not
+ * built. */
+oce_status oce_pool_plan_create_gradient(oce_device *device, const oce_pool_desc *desc,
+                                         oce_pool_plan **plan);
+
 #endif
