@@ -1,4 +1,5 @@
 /* Launches kept and made later, last first, for a process that only compiles. */
+#define _POSIX_C_SOURCE 200809L
 #include "device/device.h"
 #include "support/command.h"
 #include "support/device.h"
@@ -31,6 +32,22 @@ static void expect_all(const oce_tensor *tensor, float value) {
     free(data);
 }
 
+/* From now on launches are kept. */
+static void rehearse(void) {
+    bool is_done = false;
+    TEST_OK(oce_device_rehearse(device));
+    TEST_OK(oce_device_rehearse_builds(device, 0, 1, &is_done));
+    if (is_done) {
+        oce_device_end_rehearsal(device);
+        cr_skip_test("this driver has nothing to compile at a launch");
+    }
+}
+
+static void rehearse_launches(int part, int parts) {
+    TEST_OK(oce_device_rehearse_launches(device, part, parts));
+    oce_device_end_rehearsal(device);
+}
+
 /* Tensors of different sizes, so that no two launches have the same range. */
 static void make_tensors(oce_tensor tensors[COUNT]) {
     for (int i = 0; i < COUNT; i++)
@@ -51,11 +68,11 @@ static void destroy_all(const oce_tensor tensors[COUNT]) {
 Test(rehearsal, launches_wait_for_its_end) {
     oce_tensor tensors[COUNT];
     make_tensors(tensors);
-    TEST_OK(oce_device_rehearse(device));
+    rehearse();
     fill_all(tensors);
     for (int i = 0; i < COUNT; i++)
         expect_all(&tensors[i], 0);
-    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    rehearse_launches(0, 1);
     for (int i = 0; i < COUNT; i++)
         expect_all(&tensors[i], (float)(i + 1));
     TEST_OK(oce_fill(device, &tensors[0], 9)); /* from now on at once */
@@ -66,10 +83,10 @@ Test(rehearsal, launches_wait_for_its_end) {
 Test(rehearsal, the_last_launch_comes_first) {
     oce_tensor large = test_tensor(device, 1, 1, 20000, 16, NULL, NULL), small = large;
     small.dim[2] = 5000; /* the first quarter of the same memory */
-    TEST_OK(oce_device_rehearse(device));
+    rehearse();
     TEST_OK(oce_fill(device, &small, 1));
     TEST_OK(oce_fill(device, &large, 2));
-    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    rehearse_launches(0, 1);
     expect_all(&small, 1);
     oce_buffer_destroy(large.buffer);
 }
@@ -78,9 +95,9 @@ Test(rehearsal, parts_share_the_launches) {
     oce_tensor tensors[COUNT];
     make_tensors(tensors);
     for (int part = 0; part < 3; part++) {
-        TEST_OK(oce_device_rehearse(device));
+        rehearse();
         fill_all(tensors);
-        TEST_OK(oce_device_end_rehearsal(device, part, 3));
+        rehearse_launches(part, 3);
         for (int i = 0; i < COUNT; i++) {
             const bool is_done = (COUNT - 1 - i) % 3 <= part;
             expect_all(&tensors[i], is_done ? (float)(i + 1) : 0);
@@ -92,10 +109,10 @@ Test(rehearsal, parts_share_the_launches) {
 Test(rehearsal, a_kernel_and_range_come_once) {
     oce_tensor first = test_tensor(device, 1, 1, 5000, 16, NULL, NULL);
     oce_tensor second = test_tensor(device, 1, 1, 5000, 16, NULL, NULL);
-    TEST_OK(oce_device_rehearse(device));
+    rehearse();
     TEST_OK(oce_fill(device, &first, 1));
     TEST_OK(oce_fill(device, &second, 1));
-    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    rehearse_launches(0, 1);
     expect_all(&first, 1);
     expect_all(&second, 0);
     oce_buffer_destroy(first.buffer);
@@ -105,9 +122,9 @@ Test(rehearsal, a_kernel_and_range_come_once) {
 Test(rehearsal, new_buffers_are_zero) {
     oce_buffer *buffer = NULL;
     unsigned char bytes[1000];
-    TEST_OK(oce_device_rehearse(device));
+    rehearse();
     TEST_OK(oce_buffer_create(device, sizeof bytes, &buffer));
-    TEST_OK(oce_device_end_rehearsal(device, 0, 1));
+    rehearse_launches(0, 1);
     TEST_OK(oce_buffer_read(buffer, 0, bytes, sizeof bytes));
     for (size_t i = 0; i < sizeof bytes; i++)
         cr_expect(bytes[i] == 0, "byte %zu is %d", i, bytes[i]);
@@ -116,10 +133,113 @@ Test(rehearsal, new_buffers_are_zero) {
 
 Test(rehearsal, wrong_parts_are_refused) {
     static const int wrong[][2] = {{0, 0}, {-1, 2}, {2, 2}};
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        cr_expect(oce_device_end_rehearsal(device, wrong[i][0], wrong[i][1]) ==
+    bool is_done = false;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_expect(oce_device_rehearse_builds(device, wrong[i][0], wrong[i][1], &is_done) ==
                       OCE_ERROR_INVALID_ARGUMENT,
-                  "part %d of %d", wrong[i][0], wrong[i][1]);
+                  "builds %d of %d", wrong[i][0], wrong[i][1]);
+        cr_expect(oce_device_rehearse_launches(device, wrong[i][0], wrong[i][1]) ==
+                      OCE_ERROR_INVALID_ARGUMENT,
+                  "launches %d of %d", wrong[i][0], wrong[i][1]);
+    }
+}
+
+/* ---- Builds, with kernel files of the test's own ------------------------------------------- */
+
+static char *kernels;
+
+static void set_up_kernels(void) {
+    kernels = scratch_create();
+    scratch_write_text(kernels, "common.cl.h", "");
+    scratch_write_text(kernels, "one.cl",
+                       "__kernel void one(__global int *out) { out[0] = X; }\n"
+                       "__kernel void two(__global int *out) { out[0] = -X; }\n");
+    setenv("OCELLI_KERNELS", kernels, 1);
+    setenv("OCELLI_CACHE", scratch_path(kernels, "cache"), 1);
+    setenv("OCELLI_CACHE_FORCE", "1", 1);
+    device = test_open_device();
+}
+
+static void tear_down_kernels(void) {
+    oce_device_close(device);
+    scratch_remove(kernels);
+}
+
+TestSuite(rehearsed_builds, .init = set_up_kernels, .fini = tear_down_kernels);
+
+static oce_kernel *get(const char *names, int x) {
+    oce_kernel *kernel = NULL;
+    oce_defines defines = {0};
+    oce_define(&defines, "X", x);
+    TEST_OK(oce_kernel_get(device, "one.cl", names, &defines, &kernel));
+    return kernel;
+}
+
+static void expect_value(oce_kernel *kernel, int value) {
+    oce_buffer *buffer = NULL;
+    int read = 0;
+    TEST_OK(oce_buffer_create(device, sizeof read, &buffer));
+    const oce_arg args[] = {oce_arg_buffer(buffer)};
+    TEST_OK(oce_launch(kernel, oce_range_groups(1, 1, 1), args, 1));
+    TEST_OK(oce_buffer_read(buffer, 0, &read, sizeof read));
+    cr_expect(read == value, "%d, not %d", read, value);
+    oce_buffer_destroy(buffer);
+}
+
+Test(rehearsed_builds, what_is_kept_is_forgotten_at_the_end) {
+    TEST_OK(oce_device_rehearse(device));
+    (void)get("one two", 5);
+    (void)get("two", 5);
+    (void)get("one", 6);
+    cr_expect(oce_device_new_programs(device) == 2, "%d", oce_device_new_programs(device));
+    cr_expect(!file_is_there(scratch_path(kernels, "cache")), "something was built");
+    oce_device_end_rehearsal(device);
+    cr_expect(oce_device_new_programs(device) == 0);
+    expect_value(get("two", 5), -5); /* as if nothing had been */
+}
+
+/* All parts together build everything, the last program first, and each only its own where the
+ * driver compiles at once. */
+Test(rehearsed_builds, parts_share_the_programs) {
+    bool is_done = false;
+    for (int part = 0; part < 2; part++) {
+        TEST_OK(oce_device_rehearse(device));
+        for (int x = 1; x <= 3; x++)
+            (void)get("one two", x);
+        cr_expect(oce_device_new_programs(device) == (part == 0 ? 3 : 1));
+        TEST_OK(oce_device_rehearse_builds(device, part, 2, &is_done));
+        if (!is_done)
+            cr_skip_test("where kernels are compiled late, each process needs all programs");
+        cr_expect(scratch_count(scratch_path(kernels, "cache"), NULL) == (part == 0 ? 2 : 3));
+        oce_device_end_rehearsal(device);
+    }
+    expect_value(get("one two", 2), 2);
+}
+
+Test(rehearsed_builds, kernels_of_one_program_are_there) {
+    bool is_done = false;
+    TEST_OK(oce_device_rehearse(device));
+    oce_kernel *one = get("one two", 7), *two = get("two", 7);
+    TEST_OK(oce_device_rehearse_builds(device, 0, 1, &is_done));
+    if (is_done)
+        cr_skip_test("this driver has nothing to compile at a launch");
+    TEST_OK(oce_device_rehearse_launches(device, 0, 1));
+    expect_value(one, 7);
+    expect_value(two, -7);
+    oce_device_end_rehearsal(device);
+    expect_value(one, 7);
+}
+
+Test(rehearsed_builds, what_the_driver_refuses_is_left_out) {
+    bool is_done = false;
+    scratch_write_text(kernels, "wrong.cl", "__kernel void wrong(__global int *out) { no }\n");
+    TEST_OK(oce_device_rehearse(device));
+    oce_kernel *wrong = NULL, *right = get("one", 8);
+    TEST_OK(oce_kernel_get(device, "wrong.cl", "wrong", NULL, &wrong));
+    TEST_OK(oce_device_rehearse_builds(device, 0, 1, &is_done));
+    oce_device_end_rehearsal(device);
+    cr_expect(oce_kernel_get(device, "wrong.cl", "wrong", NULL, &wrong) == OCE_ERROR_BUILD);
+    expect_value(right, 8);
 }
 
 /* ---- Processes that compile for a command -------------------------------------------------- */

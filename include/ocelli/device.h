@@ -121,25 +121,45 @@ OCE_API int oce_device_unstored_programs(const oce_device *device);
  */
 OCE_API void oce_device_store_programs(oce_device *device, double seconds);
 /**
- * Those of them that no process has compiled to the end before, as far as the cache knows: their
- * kernels' first launches will take long, one after the other. Several processes together need less
- * (oce_device_rehearse). 0 on drivers that compile a program when it is built.
+ * Programs that the driver has yet to compile for this process, as far as the cache of programs
+ * knows: of those that a rehearsal has kept, and, where the driver compiles kernels at their first
+ * launch (PoCL), of those that were built. 0 on drivers that have a cache of their own.
  */
 OCE_API int oce_device_new_programs(const oce_device *device);
+
 /**
- * For a process that does nothing but compile kernels for another one, where the driver compiles
- * them at their first launch and keeps them on disk. From now on launches are not made but kept,
- * one for each kernel and range, and new buffers are full of zeros: plan, allocate and run what the
- * other process will run, a training step say, then end the rehearsal. All that is computed is
- * meaningless. Errors: OCE_ERROR_OPENCL.
+ * A rehearsal: what a model, say, needs compiled is found out without compiling, and is compiled
+ * last first, by a process that does nothing else, while another one begins with the first. Drivers
+ * compile on one processor at a time within a process; what is done meets in a cache on disk.
+ *
+ *     oce_device_rehearse(device);             // programs are not built, but kept
+ *     oce_model_create(device, ...);
+ *     oce_device_rehearse_builds(device, ...); // builds them; launches are not made, but kept
+ *     if (!is_done) { oce_model_allocate(...); oce_model_train_step(...);
+ *                     oce_device_rehearse_launches(device, ...); }
+ *     oce_model_destroy(...);
+ *     oce_device_end_rehearsal(device);        // also right after the plan
+ *
+ * New buffers are full of zeros while launches are kept, and all that is computed is meaningless.
+ * Errors: OCE_ERROR_OPENCL.
  */
 OCE_API oce_status oce_device_rehearse(oce_device *device);
 /**
- * Makes part `part` (from 0 on) of `parts` of the kept launches and waits for them: the last ones
- * first, while the other process begins with the first ones, until they meet. All buffers must
- * still be there. Errors: OCE_ERROR_INVALID_ARGUMENT (no such part), OCE_ERROR_OPENCL.
+ * Builds part `part` (from 0 on) of `parts` of the kept programs, those that the driver refuses
+ * excepted. *is_done: this driver has compiled them now; else, as it compiles at the first launch,
+ * the other parts are built too, and from now on launches are kept, one for each kernel and range.
+ * Errors: OCE_ERROR_INVALID_ARGUMENT (no such part).
  */
-OCE_API oce_status oce_device_end_rehearsal(oce_device *device, int part, int parts);
+OCE_API oce_status oce_device_rehearse_builds(oce_device *device, int part, int parts,
+                                              bool *is_done);
+/**
+ * Makes part `part` of `parts` of the kept launches and waits for them; no more are kept. Their
+ * buffers must still be there. Errors: OCE_ERROR_INVALID_ARGUMENT (no such part), OCE_ERROR_OPENCL.
+ */
+OCE_API oce_status oce_device_rehearse_launches(oce_device *device, int part, int parts);
+/** Ends a rehearsal, in whatever state, and forgets what was kept; plans that were made in it must
+ * be gone unless all was built. */
+OCE_API void oce_device_end_rehearsal(oce_device *device);
 /** Closes the device; what was made from it must be gone. NULL is allowed. */
 OCE_API void oce_device_close(oce_device *device);
 OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);

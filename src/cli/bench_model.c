@@ -141,21 +141,6 @@ static oce_status measure(bench_session *s, const char *network, bool training, 
     return status == OCE_OK ? report(s, network, training, &r) : status;
 }
 
-/* Plans the model, for what its plan says: the micro-batches, and what there is to compile. False
- * after an error message. */
-static bool prepare_start(oce_device *device, const oce_network *network,
-                          oce_model_options *options) {
-    oce_model *model = NULL;
-    if (cli_plan_model(device, network, options, &model) != OCE_OK) {
-        cli_failure();
-        return false;
-    }
-    options->micro_batches = oce_model_get_options(model)->micro_batches;
-    const bool is_good = cli_compilers_start(device, model);
-    oce_model_destroy(model);
-    return is_good;
-}
-
 int bench_run_model(bench_session *s, const char *network, bool training) {
     oce_recipe recipe;
     oce_bench *bench = NULL;
@@ -166,8 +151,11 @@ int bench_run_model(bench_session *s, const char *network, bool training) {
     if (oce_recipe_get(network, &recipe) != OCE_OK || bench_open(s) != OCE_OK)
         return cli_failure();
     oce_model_options planned = model_options(s, &recipe, training);
-    if (!prepare_start(s->device, recipe.network, &planned))
+    if (!cli_compilers_start(s->device, recipe.network, &planned))
         return CLI_FAILURE;
+    if (planned.micro_batches == 0 &&
+        oce_model_fit(s->device, recipe.network, &planned, &planned.micro_batches) != OCE_OK)
+        return cli_failure();
     oce_status status =
         oce_bench_model(s->device, recipe.network, &planned, s->given->images, &bench);
     if (status == OCE_OK && s->given->first_step)

@@ -157,8 +157,6 @@ static int run_and_test(session *s, oce_device *device, oce_model *model, const 
 static int run_model(session *s, oce_device *device, oce_model *model, const cli_data *data,
                      const cli_start *start, oce_train_options *options) {
     const int64_t parts = oce_model_get_options(model)->micro_batches;
-    if (!cli_compilers_start(device, model))
-        return CLI_FAILURE;
     if (!s->given->quiet && parts > 1)
         fprintf(stderr, "each batch is computed in %lld parts\n", (long long)parts);
     if (oce_model_allocate(model) != OCE_OK || cli_start_load(start, model) != OCE_OK ||
@@ -180,11 +178,12 @@ static int run_device(session *s, const cli_data *data, const cli_start *start,
     oce_device *device = NULL;
     oce_model *model = NULL;
     int code = CLI_FAILURE;
-    if (cli_open_device(s->given->device, s->given->quiet, &device) != OCE_OK ||
-        cli_plan_model(device, s->recipe.network, model_options, &model) != OCE_OK)
-        cli_failure();
-    else
-        code = run_model(s, device, model, data, start, train_options);
+    if (cli_open_device(s->given->device, s->given->quiet, &device) != OCE_OK)
+        return cli_failure();
+    if (cli_compilers_start(device, s->recipe.network, model_options))
+        code = cli_plan_model(device, s->recipe.network, model_options, &model) == OCE_OK
+                   ? run_model(s, device, model, data, start, train_options)
+                   : cli_failure();
     oce_model_destroy(model);
     cli_close_device(device, code == CLI_SUCCESS, s->given->quiet);
     return code;

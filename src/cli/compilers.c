@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 700
 #include "cli/compilers.h"
 #include "cli/options.h"
+#include "cli/train_options.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -32,7 +33,7 @@ const char *cli_own_program(void) {
     return access(self, X_OK) == 0 ? self : "ocelli";
 }
 
-/* Allocates a planned model and takes a step with images and labels of zeros. */
+/* Takes a step, or gives answers, with images and labels of zeros. */
 static oce_status run_once(oce_model *model) {
     const oce_network *network = oce_model_network(model);
     const oce_model_options *options = oce_model_get_options(model);
@@ -56,16 +57,16 @@ static oce_status run_once(oce_model *model) {
     return status;
 }
 
-static _Noreturn void compile(oce_device *device, oce_model *model, const char *text) {
+static oce_status compile_part(oce_device *device, oce_model *model, const char *text) {
     char *end = NULL;
-    const long part = strtol(text, &end, 10);
-    const long parts = *end == '/' ? strtol(end + 1, NULL, 10) : 0;
-    oce_status status = oce_device_rehearse(device);
-    if (status == OCE_OK)
-        status = run_once(model);
-    if (status == OCE_OK)
-        status = oce_device_end_rehearsal(device, (int)part, (int)parts);
-    exit(status == OCE_OK ? EXIT_SUCCESS : EXIT_FAILURE);
+    bool is_done = false;
+    const int part = (int)strtol(text, &end, 10);
+    const int parts = *end == '/' ? (int)strtol(end + 1, NULL, 10) : 0;
+    oce_status status = oce_device_rehearse_builds(device, part, parts, &is_done);
+    if (status != OCE_OK || is_done)
+        return status;
+    status = run_once(model);
+    return status == OCE_OK ? oce_device_rehearse_launches(device, part, parts) : status;
 }
 
 /* Starts this command line with `variables` as environment and nothing on its standard streams. */
@@ -116,15 +117,24 @@ static bool wanted_compilers(const oce_device *device, int *count) {
     return true;
 }
 
-bool cli_compilers_start(oce_device *device, oce_model *model) {
+bool cli_compilers_start(oce_device *device, const oce_network *network,
+                         const oce_model_options *options) {
     const char *part = getenv(part_variable);
+    oce_model *model = NULL;
     int count = 0;
-    if (part != NULL)
-        compile(device, model, part);
     if (!wanted_compilers(device, &count))
         return false;
-    if (command != NULL && oce_device_new_programs(device) >= FEW_PROGRAMS)
+    if (part == NULL && count == 1)
+        return true;
+    /* What is wrong with the plan will be said when it is made in earnest. */
+    const bool is_planned = oce_device_rehearse(device) == OCE_OK &&
+                            cli_plan_model(device, network, options, &model) == OCE_OK;
+    if (part != NULL)
+        exit(is_planned && compile_part(device, model, part) == OCE_OK ? CLI_SUCCESS : CLI_FAILURE);
+    if (is_planned && oce_device_new_programs(device) >= FEW_PROGRAMS)
         start_compilers(count - 1);
+    oce_model_destroy(model);
+    oce_device_end_rehearsal(device);
     return true;
 }
 

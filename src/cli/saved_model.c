@@ -118,14 +118,14 @@ bool cli_saved_open(const char *network, const cli_saved_values *given, const ch
         return false;
     if (given->input_scale > 0)
         options.input_scale = (float)given->input_scale;
-    if (cli_open_device(given->device, given->quiet, &saved->device) != OCE_OK ||
-        cli_plan_model(saved->device, recipe.network, &options, &saved->model) != OCE_OK) {
+    if (cli_open_device(given->device, given->quiet, &saved->device) != OCE_OK) {
         cli_failure();
         return false;
     }
-    if (!cli_compilers_start(saved->device, saved->model))
+    if (!cli_compilers_start(saved->device, recipe.network, &options))
         return false;
-    if (oce_model_allocate(saved->model) != OCE_OK ||
+    if (cli_plan_model(saved->device, recipe.network, &options, &saved->model) != OCE_OK ||
+        oce_model_allocate(saved->model) != OCE_OK ||
         oce_model_load(saved->model, prefix, OCE_LOAD_VARIABLES, NULL) != OCE_OK) {
         cli_failure();
         return false;

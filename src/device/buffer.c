@@ -18,7 +18,7 @@ static cl_int test_failure(oce_device *device, size_t bytes) {
 /* Fills a new buffer, its slack too: with NaN for tests; with zeros in a rehearsal, where kernels
  * run before those that write what they read. */
 static cl_int fill_new(const oce_buffer *buffer, size_t bytes) {
-    const cl_uint pattern = buffer->device->rehearsal.is_on ? 0 : 0x7FC0DEAD;
+    const cl_uint pattern = buffer->device->rehearsal.holds_launches ? 0 : 0x7FC0DEAD;
     return clEnqueueFillBuffer(buffer->device->queue, buffer->memory, &pattern, sizeof pattern, 0,
                                bytes - bytes % sizeof pattern, 0, NULL, NULL);
 }
@@ -39,7 +39,7 @@ static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_
     buffer->bytes = bytes;
     if (code == CL_SUCCESS)
         buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
-    if (code == CL_SUCCESS && (device->fault.poison || device->rehearsal.is_on))
+    if (code == CL_SUCCESS && (device->fault.poison || device->rehearsal.holds_launches))
         code = fill_new(buffer, padded);
     if (code != CL_SUCCESS) {
         if (buffer->memory != NULL)

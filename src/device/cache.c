@@ -118,6 +118,14 @@ bool oce_cache_load(const oce_bytes *key, oce_bytes *binary) {
     return found;
 }
 
+bool oce_cache_has(const oce_bytes *key) {
+    char *path = key->size > 0 ? oce_cache_path(key) : NULL;
+    double time = 0;
+    const bool is_there = path != NULL && oce_file_time(path, &time) == OCE_OK;
+    free(path);
+    return is_there;
+}
+
 /* Creates a folder and those above it. */
 static oce_status create_folders(const char *folder) {
     char *path = NULL;

@@ -42,6 +42,8 @@ void oce_cache_key(const oce_device_info *info, const char *platform_version, co
 /* The binary stored under `key`; false if there is none. The caller finishes *binary either way.
  * One of no bytes says that the driver has compiled the program, and keeps it by itself. */
 bool oce_cache_load(const oce_bytes *key, oce_bytes *binary);
+/* Whether a file is there for `key`; it may turn out to be another's, or damaged. */
+bool oce_cache_has(const oce_bytes *key);
 /* Stores a binary under `key`, replacing what was there; false if that cannot be. */
 bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size);
 

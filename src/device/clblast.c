@@ -135,6 +135,8 @@ static oce_status trial(oce_device *device, int count) {
 
 oce_status oce_clblast_prepare(oce_device *device, bool batched) {
     oce_clblast_trial *tried = &device->clblast[batched];
+    if (device->rehearsal.holds_builds)
+        return OCE_OK; /* its kernels are in no cache that processes share */
     if (!tried->is_done) {
         tried->status = trial(device, batched ? 2 : 1);
         snprintf(tried->message, sizeof tried->message, "%s",

@@ -15,7 +15,9 @@ struct oce_kernel {
     char *file, *name;
     char *build; /* file name, blank, options */
     const char *options;
-    cl_program program; /* of this kernel, and of others that were got with it */
+    char *names;              /* the kernels of its program, between blanks; NULL: see `first` */
+    struct oce_kernel *first; /* the one that it shares the program of, or NULL */
+    cl_program program;       /* NULL in a rehearsal: not built yet */
     cl_kernel kernel;
     oce_bytes unstored; /* the key under which oce_device_store_programs() stores the program; empty
                            in all but one of its kernels */
@@ -67,7 +69,7 @@ typedef struct oce_held_launch {
 } oce_held_launch;
 
 typedef struct oce_rehearsal {
-    bool is_on;
+    bool holds_builds, holds_launches;
     oce_held_launch *launches; /* no two of the same kernel and range */
     int count;
 } oce_rehearsal;
@@ -108,6 +110,10 @@ struct oce_buffer {
 oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result);
 
 void oce_kernels_release(oce_device *device);
+/* Builds the program of a kernel that is not built yet, or takes that of `first`, which is. */
+oce_status oce_kernel_build(oce_kernel *kernel);
+/* Releases the kernels that are not built. */
+void oce_kernels_release_unbuilt(oce_device *device);
 
 /* Fills in what a new kernel takes and allows. Errors: OCE_ERROR_OPENCL, OCE_ERROR_UNSUPPORTED
  * (more local memory than there is). */

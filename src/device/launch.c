@@ -96,7 +96,7 @@ oce_status oce_launch(oce_kernel *kernel, oce_range range, const oce_arg *args, 
     oce_device *device = kernel->device;
     if (range.global[0] == 0 || range.global[1] == 0 || range.global[2] == 0)
         return OCE_OK;
-    if (device->rehearsal.is_on)
+    if (device->rehearsal.holds_launches)
         return oce_rehearsal_hold(&device->rehearsal, kernel, &range, args, count);
     OCE_TRY(set_args(kernel, args, count));
     OCE_TRY(fit_group(kernel, &range));

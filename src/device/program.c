@@ -129,19 +129,29 @@ static oce_status build_with_headers(oce_kernel *kernel, const oce_kernel_source
     return device->needs_headers ? OCE_OK : OCE_ERROR_BUILD;
 }
 
-/* Builds kernel->program, which has the kernels `names`: from the cache if the binary is there and
- * the driver takes it, else from the source. */
-static oce_status build_program(oce_kernel *kernel, const char *names) {
+/* The source of a program, and the key that its binary has in the cache, empty if it has none. The
+ * caller finishes both in any case. */
+static oce_status read_source(const oce_kernel *kernel, oce_kernel_source *source, oce_bytes *key,
+                              oce_cache_use *use) {
     const oce_device *device = kernel->device;
     const oce_device_info *info = &device->entry->info;
     const char *platform_version = device->list->platforms[info->platform].version;
-    const oce_cache_use use = oce_cache_use_of(info, platform_version);
+    *use = oce_cache_use_of(info, platform_version);
+    *key = (oce_bytes){0};
+    OCE_TRY(oce_kernel_source_read(kernel->file, kernel->names, source));
+    if (*use != OCE_CACHE_UNUSED)
+        oce_cache_key(info, platform_version, kernel->options, source->parts,
+                      OCE_KERNEL_SOURCE_PARTS, key);
+    return OCE_OK;
+}
+
+/* Builds kernel->program: from the cache if the binary is there and the driver takes it, else from
+ * the source. */
+static oce_status build_program(oce_kernel *kernel) {
     oce_kernel_source source;
+    oce_cache_use use = OCE_CACHE_UNUSED;
     oce_bytes key = {0}, binary = {0};
-    oce_status status = oce_kernel_source_read(kernel->file, names, &source);
-    if (status == OCE_OK && use != OCE_CACHE_UNUSED)
-        oce_cache_key(info, platform_version, kernel->options, source.parts,
-                      OCE_KERNEL_SOURCE_PARTS, &key);
+    oce_status status = read_source(kernel, &source, &key, &use);
     const bool is_known = status == OCE_OK && oce_cache_load(&key, &binary);
     const bool is_cached =
         is_known && binary.size > 0 && build_binary(kernel, &binary, &kernel->program) == OCE_OK;
@@ -182,6 +192,7 @@ static void release_kernel(oce_kernel *kernel) {
     oce_bytes_finish(&kernel->unstored);
     free(kernel->file);
     free(kernel->name);
+    free(kernel->names);
     free(kernel->build);
     free(kernel);
 }
@@ -195,14 +206,23 @@ static oce_status name_kernel(oce_kernel *kernel, const char *file, const char *
     return OCE_OK;
 }
 
-/* A kernel without its program. */
-static oce_status new_kernel(oce_device *device, const char *file, const char *name,
-                             const char *options, oce_kernel **result) {
-    oce_kernel *kernel = calloc(1, sizeof *kernel);
-    OCE_REQUIRE(kernel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel %s", name);
-    kernel->device = device;
-    *result = kernel;
-    return name_kernel(kernel, file, name, options);
+oce_status oce_kernel_build(oce_kernel *kernel) {
+    if (kernel->first == NULL) {
+        OCE_TRY(build_program(kernel));
+    } else {
+        clRetainProgram(kernel->first->program);
+        kernel->program = kernel->first->program;
+    }
+    return create_kernel(kernel);
+}
+
+/* Builds a new kernel, or in a rehearsal lets it allow what the device does. */
+static oce_status start_kernel(oce_kernel *kernel) {
+    if (!kernel->device->rehearsal.holds_builds)
+        return oce_kernel_build(kernel);
+    kernel->max_work_group = kernel->device->limits.max_work_group;
+    kernel->group_multiple = 1;
+    return OCE_OK;
 }
 
 static oce_kernel *find_kernel(const oce_device *device, const char *file, const char *name,
@@ -214,21 +234,20 @@ static oce_kernel *find_kernel(const oce_device *device, const char *file, const
     return kernel;
 }
 
-/* Creates kernel `name` of the program of `first`, or of a new one, which has the kernels `names`,
- * if that is NULL. */
+/* Adds kernel `name` of the program of `first`, or of a new one, which has the kernels `names`, if
+ * that is NULL. */
 static oce_status add_kernel(oce_device *device, const char *file, const char *name,
-                             const char *options, const char *names, const oce_kernel *first,
+                             const char *options, const char *names, oce_kernel *first,
                              oce_kernel **result) {
-    oce_kernel *kernel = NULL;
-    oce_status status = new_kernel(device, file, name, options, &kernel);
-    if (status == OCE_OK && first == NULL) {
-        status = build_program(kernel, names);
-    } else if (status == OCE_OK) {
-        clRetainProgram(first->program);
-        kernel->program = first->program;
-    }
+    oce_kernel *kernel = calloc(1, sizeof *kernel);
+    OCE_REQUIRE(kernel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for kernel %s", name);
+    kernel->device = device;
+    kernel->first = first;
+    oce_status status = name_kernel(kernel, file, name, options);
+    if (status == OCE_OK && first == NULL)
+        status = oce_text_copy(names, &kernel->names);
     if (status == OCE_OK)
-        status = create_kernel(kernel);
+        status = start_kernel(kernel);
     if (status != OCE_OK) {
         release_kernel(kernel);
         return status;
@@ -281,10 +300,14 @@ uint64_t oce_kernel_private_bytes(const oce_kernel *kernel) {
 
 oce_status oce_device_group_multiple(oce_device *device, size_t *multiple) {
     oce_kernel *kernel = NULL;
+    const bool held = device->rehearsal.holds_builds;
     *multiple = 1;
-    OCE_TRY(oce_kernel_get(device, "lanes.cl", "lanes", NULL, &kernel));
-    *multiple = kernel->group_multiple;
-    return OCE_OK;
+    device->rehearsal.holds_builds = false; /* the answer decides what is built next */
+    const oce_status status = oce_kernel_get(device, "lanes.cl", "lanes", NULL, &kernel);
+    device->rehearsal.holds_builds = held;
+    if (status == OCE_OK)
+        *multiple = kernel->group_multiple;
+    return status;
 }
 
 int oce_device_unstored_programs(const oce_device *device) {
@@ -294,10 +317,23 @@ int oce_device_unstored_programs(const oce_device *device) {
     return count;
 }
 
+/* Whether the driver would have to compile a program that is not built. */
+static bool is_unknown(const oce_kernel *kernel) {
+    oce_kernel_source source;
+    oce_cache_use use = OCE_CACHE_UNUSED;
+    oce_bytes key = {0};
+    const oce_status status = read_source(kernel, &source, &key, &use);
+    const bool is_unknown = status == OCE_OK && use != OCE_CACHE_UNUSED && !oce_cache_has(&key);
+    oce_kernel_source_finish(&source);
+    oce_bytes_finish(&key);
+    return is_unknown;
+}
+
 int oce_device_new_programs(const oce_device *device) {
     int count = 0;
     for (const oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next)
-        count += kernel->is_new;
+        count +=
+            kernel->program != NULL ? kernel->is_new : kernel->first == NULL && is_unknown(kernel);
     return count;
 }
 
@@ -318,6 +354,18 @@ void oce_device_store_programs(oce_device *device, double seconds) {
             takes_more = store_binary(kernel->program, &kernel->unstored);
         oce_bytes_finish(&kernel->unstored);
         kernel->is_new = false;
+    }
+}
+
+void oce_kernels_release_unbuilt(oce_device *device) {
+    for (oce_kernel **at = &device->kernels; *at != NULL;) {
+        oce_kernel *kernel = *at;
+        if (kernel->program != NULL) {
+            at = &kernel->next;
+            continue;
+        }
+        *at = kernel->next;
+        release_kernel(kernel);
     }
 }
 

@@ -1,4 +1,5 @@
-/* Launches that are kept to be made later, last first: see oce_device_rehearse(). */
+/* Builds and launches that are kept to be made later, last first: see oce_device_rehearse(). */
+#include "device/cache.h"
 #include "device/internal.h"
 
 #include <stdlib.h>
@@ -41,21 +42,62 @@ void oce_rehearsal_release(oce_rehearsal *rehearsal) {
 
 oce_status oce_device_rehearse(oce_device *device) {
     OCE_TRY(oce_device_finish(device));
-    device->rehearsal.is_on = true;
+    device->rehearsal.holds_builds = device->rehearsal.holds_launches = true;
     return OCE_OK;
 }
 
-oce_status oce_device_end_rehearsal(oce_device *device, int part, int parts) {
+static oce_status check_part(int part, int parts) {
     OCE_REQUIRE(parts >= 1 && part >= 0 && part < parts, OCE_ERROR_INVALID_ARGUMENT,
                 "part %d of %d of a rehearsal", part, parts);
+    return OCE_OK;
+}
+
+/* Builds the kernels that are not built; with shared programs, or with programs of their own: of
+ * those, counted from 0 on, only each `parts`-th from `part` on. What the driver refuses is left to
+ * the process that needs it. */
+static void build_kernels(oce_device *device, bool shares, int part, int parts) {
+    int index = 0;
+    for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next) {
+        if (kernel->program != NULL || shares != (kernel->first != NULL))
+            continue;
+        const bool can_build = !shares || kernel->first->program != NULL;
+        if (can_build && (shares || index % parts == part))
+            (void)oce_kernel_build(kernel);
+        index++;
+    }
+}
+
+oce_status oce_device_rehearse_builds(oce_device *device, int part, int parts, bool *is_done) {
+    const oce_device_info *info = &device->entry->info;
+    const char *platform_version = device->list->platforms[info->platform].version;
+    OCE_TRY(check_part(part, parts));
+    device->rehearsal.holds_builds = device->rehearsal.holds_launches = false;
+    build_kernels(device, false, part, parts); /* the last kernel comes first in the list */
+    *is_done = oce_cache_use_of(info, platform_version) != OCE_CACHE_ON_DEMAND;
+    if (*is_done)
+        return OCE_OK;
+    build_kernels(device, false, 0, 1);
+    build_kernels(device, true, 0, 1);
+    device->rehearsal.holds_launches = true;
+    return OCE_OK;
+}
+
+oce_status oce_device_rehearse_launches(oce_device *device, int part, int parts) {
+    OCE_TRY(check_part(part, parts));
     oce_rehearsal rehearsal = device->rehearsal;
     oce_status status = OCE_OK;
     device->rehearsal = (oce_rehearsal){0};
     for (int i = rehearsal.count - 1 - part; i >= 0 && status == OCE_OK; i -= parts) {
         const oce_held_launch *held = &rehearsal.launches[i];
-        status = oce_launch(held->kernel, held->range, held->args, held->count);
+        if (held->kernel->program != NULL)
+            status = oce_launch(held->kernel, held->range, held->args, held->count);
     }
     const oce_status finished = oce_device_finish(device); /* also after a failure */
     oce_rehearsal_release(&rehearsal);
     return status != OCE_OK ? status : finished;
+}
+
+void oce_device_end_rehearsal(oce_device *device) {
+    oce_rehearsal_release(&device->rehearsal);
+    oce_kernels_release_unbuilt(device);
 }
