@@ -14,13 +14,17 @@
 enum { COUNT = 4 };
 
 static oce_device *device;
+static char *folder; /* of the cache of programs, and of kernel files */
 
 static void set_up(void) {
+    folder = scratch_create();
+    setenv("OCELLI_CACHE", scratch_path(folder, "cache"), 1);
     device = test_open_device();
 }
 
 static void tear_down(void) {
     oce_device_close(device);
+    scratch_remove(folder);
 }
 
 TestSuite(rehearsal, .init = set_up, .fini = tear_down);
@@ -146,26 +150,19 @@ Test(rehearsal, wrong_parts_are_refused) {
 
 /* ---- Builds, with kernel files of the test's own ------------------------------------------- */
 
-static char *kernels;
-
 static void set_up_kernels(void) {
-    kernels = scratch_create();
-    scratch_write_text(kernels, "common.cl.h", "");
-    scratch_write_text(kernels, "one.cl",
+    folder = scratch_create();
+    scratch_write_text(folder, "common.cl.h", "");
+    scratch_write_text(folder, "one.cl",
                        "__kernel void one(__global int *out) { out[0] = X; }\n"
                        "__kernel void two(__global int *out) { out[0] = -X; }\n");
-    setenv("OCELLI_KERNELS", kernels, 1);
-    setenv("OCELLI_CACHE", scratch_path(kernels, "cache"), 1);
+    setenv("OCELLI_KERNELS", folder, 1);
+    setenv("OCELLI_CACHE", scratch_path(folder, "cache"), 1);
     setenv("OCELLI_CACHE_FORCE", "1", 1);
     device = test_open_device();
 }
 
-static void tear_down_kernels(void) {
-    oce_device_close(device);
-    scratch_remove(kernels);
-}
-
-TestSuite(rehearsed_builds, .init = set_up_kernels, .fini = tear_down_kernels);
+TestSuite(rehearsed_builds, .init = set_up_kernels, .fini = tear_down);
 
 static oce_kernel *get(const char *names, int x) {
     oce_kernel *kernel = NULL;
@@ -192,7 +189,7 @@ Test(rehearsed_builds, what_is_kept_is_forgotten_at_the_end) {
     (void)get("two", 5);
     (void)get("one", 6);
     cr_expect(oce_device_new_programs(device) == 2, "%d", oce_device_new_programs(device));
-    cr_expect(!file_is_there(scratch_path(kernels, "cache")), "something was built");
+    cr_expect(!file_is_there(scratch_path(folder, "cache")), "something was built");
     oce_device_end_rehearsal(device);
     cr_expect(oce_device_new_programs(device) == 0);
     expect_value(get("two", 5), -5); /* as if nothing had been */
@@ -210,7 +207,7 @@ Test(rehearsed_builds, parts_share_the_programs) {
         TEST_OK(oce_device_rehearse_builds(device, part, 2, &is_done));
         if (!is_done)
             cr_skip_test("where kernels are compiled late, each process needs all programs");
-        cr_expect(scratch_count(scratch_path(kernels, "cache"), NULL) == (part == 0 ? 2 : 3));
+        cr_expect(scratch_count(scratch_path(folder, "cache"), NULL) == (part == 0 ? 2 : 3));
         oce_device_end_rehearsal(device);
     }
     expect_value(get("one two", 2), 2);
@@ -232,7 +229,7 @@ Test(rehearsed_builds, kernels_of_one_program_are_there) {
 
 Test(rehearsed_builds, what_the_driver_refuses_is_left_out) {
     bool is_done = false;
-    scratch_write_text(kernels, "wrong.cl", "__kernel void wrong(__global int *out) { no }\n");
+    scratch_write_text(folder, "wrong.cl", "__kernel void wrong(__global int *out) { no }\n");
     TEST_OK(oce_device_rehearse(device));
     oce_kernel *wrong = NULL, *right = get("one", 8);
     TEST_OK(oce_kernel_get(device, "wrong.cl", "wrong", NULL, &wrong));
@@ -247,25 +244,25 @@ Test(rehearsed_builds, what_the_driver_refuses_is_left_out) {
 enum { RECORD = 1 + 3072, RECORDS = 4 };
 
 /* Trains a step on a few images, with empty caches; writes the checkpoint's digest. */
-static void train(const char *folder, const char *compilers, char digest[65]) {
+static void train(const char *place, const char *compilers, char digest[65]) {
     static unsigned char records[RECORDS * RECORD];
     char cache[SCRATCH_PATH_BYTES + 32], pocl[SCRATCH_PATH_BYTES + 32], count[64];
     size_t size = 0;
     for (int i = 0; i < RECORDS * RECORD; i++)
         records[i] = (unsigned char)(i % RECORD == 0 ? i / RECORD : i * 7 % 256);
-    scratch_write(folder, "records.bin", records, sizeof records);
-    const char *file = scratch_path(folder, "records.bin");
-    snprintf(cache, sizeof cache, "OCELLI_CACHE=%s/cache", folder);
-    snprintf(pocl, sizeof pocl, "POCL_CACHE_DIR=%s/cache", folder);
+    scratch_write(place, "records.bin", records, sizeof records);
+    const char *file = scratch_path(place, "records.bin");
+    snprintf(cache, sizeof cache, "OCELLI_CACHE=%s/cache", place);
+    snprintf(pocl, sizeof pocl, "POCL_CACHE_DIR=%s/cache", place);
     snprintf(count, sizeof count, "OCELLI_COMPILERS=%s", compilers);
     const char *const environment[] = {cache, pocl, count, NULL};
     command_result result =
         command_ocelli(environment, "train", "cifar10", "--train-file", file, "--test-file", file,
                        "--steps", "1", "--batch", "2", "--conv", "naive", "--gemm", "naive",
-                       "--save-final", "--model-dir", scratch_path(folder, "run"));
+                       "--save-final", "--model-dir", scratch_path(place, "run"));
     cr_assert(result.code == 0, "%s", result.err);
     command_free(&result);
-    char *data = scratch_read(folder, "run/model-1.data-00000-of-00001", &size);
+    char *data = scratch_read(place, "run/model-1.data-00000-of-00001", &size);
     sha256_text(data, size, digest);
     free(data);
 }
@@ -275,9 +272,9 @@ Test(rehearsal, processes_that_compile_change_no_result) {
     if (test_is_small())
         cr_skip_test("a simulator compiles nothing");
     for (int i = 0; i < 2; i++) {
-        char *folder = scratch_create();
-        train(folder, i == 0 ? "1" : "3", digests[i]);
-        scratch_remove(folder); /* fails while another process writes to it */
+        char *place = scratch_create();
+        train(place, i == 0 ? "1" : "3", digests[i]);
+        scratch_remove(place); /* fails while another process writes to it */
     }
     cr_expect_str_eq(digests[0], digests[1]);
 }
