@@ -90,8 +90,8 @@ static configs *read_table(void) {
 
 /* The options of a program that not every program has. */
 static void own_options(const char *key, char *options, size_t bytes) {
-    static const char *const common[] = {" -DOCE_CPU=", " -DOCE_VECTOR_WIDTH=", " -DOCE_FAST_FMA=",
-                                         " -DOCE_DECLARES_BUILTINS="};
+    static const char *const common[] = {
+        " -DOCE_CPU=", " -DOCE_VECTOR_WIDTH=", " -DOCE_FAST_FMA=", " -DOCE_DECLARES_BUILTINS="};
     options[0] = '\0';
     for (const char *at = strstr(key, " -D"); at != NULL; at = strstr(at + 1, " -D")) {
         bool is_common = false;
