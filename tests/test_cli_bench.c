@@ -229,6 +229,8 @@ Test(cli_bench, training_step) {
 
 Test(cli_bench, inference) {
     command_result result = BENCH("infer", "mnist", "--json", "--images", "3", "--batch", "2");
+    cr_expect(strstr(result.out, "_OPENCL_H_") == NULL && strstr(result.out, "OCE_") == NULL,
+              "options that say nothing of the kernel");
     json_t *root = parse(&result);
     expect_model(root, "mnist", 2, 3);
     json_decref(root);

@@ -86,7 +86,8 @@ const char *cli_build_text(const char *build, char *text, size_t bytes) {
     for (const char *at = strstr(build, "-D"); at != NULL; at = strstr(at, " -D")) {
         at += strspn(at, " ") + strlen("-D");
         const size_t length = strcspn(at, " ");
-        if (strncmp(at, "OCE_", strlen("OCE_")) == 0 || used + length + 2 > bytes)
+        const bool is_usual = strncmp(at, "OCE_", strlen("OCE_")) == 0 || at[0] == '_';
+        if (is_usual || used + length + 2 > bytes)
             continue;
         if (used > 0)
             text[used++] = ' ';
