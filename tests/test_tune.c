@@ -79,6 +79,11 @@ Test(tune, plans_obey_the_table) {
     oce_gemm_plan *plan = plan_gemm(device, &other);
     cr_expect_neq(oce_gemm_plan_family(plan), OCE_GEMM_NAIVE, "it has another shape");
     oce_gemm_plan_destroy(plan);
+    oce_gemm_desc prepared = product;
+    prepared.keeps_b = true;
+    plan = plan_gemm(device, &prepared);
+    cr_expect_neq(oce_gemm_plan_family(plan), OCE_GEMM_NAIVE, "with a prepared B, others may win");
+    oce_gemm_plan_destroy(plan);
     setenv("OCELLI_TUNING", "off", 1);
     device = reopen(device);
     cr_expect_neq(family_of(device), OCE_GEMM_NAIVE, "tuning is off");

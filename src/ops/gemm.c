@@ -109,8 +109,9 @@ static oce_status choose(oce_gemm_plan *plan) {
 }
 
 void oce_gemm_shape_text(const oce_gemm_desc *d, char text[OCE_GEMM_TEXT]) {
-    snprintf(text, OCE_GEMM_TEXT, "m=%lld n=%lld k=%lld ta=%d tb=%d", (long long)d->m,
-             (long long)d->n, (long long)d->k, d->transpose_a, d->transpose_b);
+    snprintf(text, OCE_GEMM_TEXT, "m=%lld n=%lld k=%lld ta=%d tb=%d%s", (long long)d->m,
+             (long long)d->n, (long long)d->k, d->transpose_a, d->transpose_b,
+             d->keeps_b ? " prepared=1" : "");
 }
 
 /* Plans as the tuning table says; false if it has nothing for the product, or nothing that can be

@@ -104,7 +104,7 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *desc, int vector_width, int 
 
 enum { OCE_GEMM_TEXT = 128, OCE_GEMM_CONFIGURATIONS = 32 };
 
-/* The product's name in the tuning table. */
+/* The product's name in the tuning table: one with a prepared B is another. */
 void oce_gemm_shape_text(const oce_gemm_desc *desc, char text[OCE_GEMM_TEXT]);
 
 /* The configurations of the panel family, besides its rule's, that may be worth a try; returns how
