@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L /* setenv */
+
 /* What the convolution refuses, and what it says then. */
 #include "support/conv2d.h"
 #include "support/device.h"
@@ -181,6 +183,44 @@ Test(conv2d_errors, refuses_a_workspace_that_is_too_small) {
     expect_untouched(&o.x);
     expect_untouched(&o.filter);
     free_operands(&o);
+}
+
+Test(conv2d_errors, refuses_an_input_without_the_halo_that_was_promised) {
+    operands o = make_operands(OCE_PASS_ALL);
+    oce_conv2d_plan_destroy(o.plan);
+    oce_conv2d_desc d = usual();
+    d.family = OCE_CONV2D_DIRECT;
+    d.keeps_halo = true;
+    TEST_OK(oce_conv2d_plan_create(device, &d, OCE_PASS_ALL, &o.plan));
+    const char *words = "1 rows above, 1 below, 1 columns to the left, 1 to the right";
+    expect_error(oce_conv2d_forward(o.plan, &o.x, &o.filter, NULL, &o.y, o.workspace),
+                 OCE_ERROR_INVALID_ARGUMENT, words);
+    expect_error(oce_conv2d_filter_grad(o.plan, &o.x, &o.y, &o.filter, o.workspace),
+                 OCE_ERROR_INVALID_ARGUMENT, words);
+    expect_untouched(&o.y);
+    expect_untouched(&o.filter);
+    const oce_halo halo = oce_conv2d_plan_halo(o.plan);
+    oce_tensor x = test_tensor(device, 2, 5, 4, 3, &halo, NULL);
+    expect_error(oce_conv2d_forward(o.plan, &x, &o.filter, NULL, &o.y, o.workspace), OCE_OK, "");
+    expect_error(oce_conv2d_filter_grad(o.plan, &x, &o.y, &o.filter, o.workspace), OCE_OK, "");
+    expect_error(oce_conv2d_input_grad(o.plan, &o.y, &o.filter, &x, o.workspace), OCE_OK, "");
+    oce_tensor_release(&x);
+    free_operands(&o);
+}
+
+/* The forward pass of few pixels has no other use for the layout kernels. */
+Test(conv2d_errors, builds_no_copy_of_an_input_that_has_its_halo) {
+    setenv("OCELLI_FAULT", "build=conv2d_layout.cl", 1);
+    oce_device *faulty = test_open_device();
+    unsetenv("OCELLI_FAULT");
+    oce_conv2d_desc d = usual();
+    d.family = OCE_CONV2D_DIRECT;
+    oce_conv2d_plan *plan = NULL;
+    cr_expect_neq(oce_conv2d_plan_create(faulty, &d, OCE_PASS_FORWARD, &plan), OCE_OK);
+    d.keeps_halo = true;
+    TEST_OK(oce_conv2d_plan_create(faulty, &d, OCE_PASS_FORWARD, &plan));
+    oce_conv2d_plan_destroy(plan);
+    oce_device_close(faulty);
 }
 
 Test(conv2d_errors, refuses_a_pass_that_was_not_planned) {

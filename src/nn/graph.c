@@ -102,7 +102,8 @@ static oce_status plan_conv(oce_graph *graph, oce_node *node, const oce_model_op
                             .family = options->conv2d_family,
                             .gemm_family = options->gemm_family,
                             .no_winograd = options->no_winograd,
-                            .keeps_filter = !graph->training};
+                            .keeps_filter = !graph->training,
+                            .keeps_halo = true}; /* graph_memory.c gives X what the plan asks for */
     plan_pooled(graph, &desc, node);
     unsigned passes = node->is_pooled ? 0 : OCE_PASS_FORWARD;
     if (graph->training)

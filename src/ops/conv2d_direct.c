@@ -43,16 +43,17 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     state->packs = state->is_dot || (is_forward ? packing_pays(shape) : !is_filter);
     if (!is_forward && !is_filter)
         state->reach = oce_conv2d_gradient_reach(&shape->window);
+    const unsigned pad = shape->keeps_halo ? 0 : OCE_LAYOUT_PAD;
     if (state->is_dot) {
-        OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PAD, &state->layout));
+        OCE_TRY(oce_conv2d_layout_get(device, is_forward ? pad : OCE_LAYOUT_PAD, &state->layout));
         return oce_conv2d_dot_get(device, is_forward ? shape->filters : shape->channels,
                                   &state->dot);
     }
     unsigned layout = OCE_LAYOUT_PREPARE_GRAD;
     if (is_forward)
-        layout = OCE_LAYOUT_PAD | (state->packs ? OCE_LAYOUT_PACK : 0);
+        layout = pad | (state->packs ? OCE_LAYOUT_PACK : 0);
     if (is_filter)
-        layout = OCE_LAYOUT_PAD | OCE_LAYOUT_SUM;
+        layout = pad | OCE_LAYOUT_SUM;
     OCE_TRY(oce_conv2d_layout_get(device, layout, &state->layout));
     if (pass == OCE_PASS_FILTER_GRAD) {
         state->splits = oce_conv2d_splits(shape);
@@ -111,14 +112,30 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
+/* X, or a copy of it with the border that the windows reach; and where the run's parts are. */
+static oce_status bring_x(const oce_conv2d_shape *shape, const direct_state *state,
+                          const oce_conv2d_operands *o, oce_buffer *workspace, direct_space *at,
+                          oce_tensor *x) {
+    const oce_halo *reach = &shape->reach;
+    const bool in_place = oce_conv2d_in_place(o->x, reach);
+    *at = place(shape, state, in_place);
+    *x = *o->x;
+    if (in_place)
+        return OCE_OK;
+    OCE_REQUIRE(!shape->keeps_halo, OCE_ERROR_INVALID_ARGUMENT,
+                "x has not the halo that the plan was promised: %lld rows above, %lld below, %lld "
+                "columns to the left, %lld to the right, and pixels side by side",
+                (long long)reach->top, (long long)reach->bottom, (long long)reach->left,
+                (long long)reach->right);
+    return oce_conv2d_pad(&state->layout, o->x, reach, workspace, at->image, x);
+}
+
 static oce_status run_forward(const oce_conv2d_shape *shape, const direct_state *state,
                               const oce_conv2d_operands *o, oce_buffer *workspace) {
     const oce_window_geometry *g = &shape->window;
-    const bool in_place = oce_conv2d_in_place(o->x, &shape->reach);
-    const direct_space at = place(shape, state, in_place);
-    oce_tensor x = *o->x;
-    if (!in_place)
-        OCE_TRY(oce_conv2d_pad(&state->layout, o->x, &shape->reach, workspace, at.image, &x));
+    direct_space at;
+    oce_tensor x;
+    OCE_TRY(bring_x(shape, state, o, workspace, &at, &x));
     if (state->packs && !state->is_dot)
         OCE_TRY(oce_conv2d_pack(&state->layout, &state->tiles, o->filter, workspace, at.filter));
     const oce_conv2d_product product = {
@@ -167,11 +184,9 @@ static oce_status run_input_grad(const oce_conv2d_shape *shape, const direct_sta
 static oce_status run_filter_grad(const oce_conv2d_shape *shape, const direct_state *state,
                                   const oce_conv2d_operands *o, oce_buffer *workspace) {
     const oce_window_geometry *g = &shape->window;
-    const bool in_place = oce_conv2d_in_place(o->x, &shape->reach);
-    const direct_space at = place(shape, state, in_place);
-    oce_tensor x = *o->x;
-    if (!in_place)
-        OCE_TRY(oce_conv2d_pad(&state->layout, o->x, &shape->reach, workspace, at.image, &x));
+    direct_space at;
+    oce_tensor x;
+    OCE_TRY(bring_x(shape, state, o, workspace, &at, &x));
     const oce_conv2d_filter_product product = {
         .x = oce_conv2d_view_of(&x, -g->before[0], -g->before[1], g->stride[0], g->stride[1]),
         .dy = oce_conv2d_view_of(o->y, 0, 0, 1, 1),
