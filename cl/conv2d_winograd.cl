@@ -132,12 +132,13 @@ static inline void half_of_outputs(SCRATCH const float *in, const int in_positio
     }
 }
 
-/* act(A^T M A + bias) of VW channels of a tile, stored to (row, column) on of an image as far as it
- * is inside. */
+/* act(A^T M A + bias) of VW channels of a tile, stored or streamed to (row, column) on of an image
+ * as far as it is inside. */
 static inline void store_outputs(SCRATCH const float *in, const int in_position,
-                                 const floatv bias, const int relu, __global float *image,
-                                 const long down, const long right, const int rows,
-                                 const int columns, const int row, const int column) {
+                                 const floatv bias, const int relu, const bool streams,
+                                 __global float *image, const long down, const long right,
+                                 const int rows, const int columns, const int row,
+                                 const int column) {
     floatv partway[TILE * ALPHA];
     half_of_outputs(in, in_position, partway);
     for (int i = 0; i < TILE && row + i < rows; i++) {
@@ -146,8 +147,11 @@ static inline void store_outputs(SCRATCH const float *in, const int in_position,
         __global float *to = image + (row + i) * down + column * right;
         UNROLL for (int j = 0; j < TILE; j++) {
             const floatv sum = y[j] + bias;
-            if (column + j < columns)
-                STORE(relu ? select(sum, (floatv)(0), sum <= 0) : sum, to + j * right);
+            const floatv value = relu ? select(sum, (floatv)(0), sum <= 0) : sum;
+            if (column + j < columns && streams)
+                STREAM(value, to + j * right);
+            else if (column + j < columns)
+                STORE(value, to + j * right);
         }
     }
 }
@@ -230,7 +234,8 @@ static inline void load_chunk(__global const float *x, const long x_image, const
  * the `tiles` tiles of all images, get_num_groups() apart, through all `blocks` blocks of output
  * channels. Its scratch memory, scratch_group floats, holds the transformed inputs
  * [position][tile][channel] and the products of one block [position][tile][TILE_WIDTH], with gaps
- * between positions so that they do not all fall on the same sets of the cache.
+ * between positions so that they do not all fall on the same sets of the cache. is_large: y may be
+ * streamed, which its alignment must allow too.
  */
 KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const long x_right,
                              IN(filter), IN(bias), OUT(y), const long y_image, const long y_down,
@@ -238,7 +243,11 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                              const int rows, const int columns, const int top, const int left,
                              const int channels, const int output_rows, const int output_columns,
                              const int tile_rows, const int tile_columns, const long tiles,
-                             const int chunk_tiles, const int blocks, const int relu) {
+                             const int chunk_tiles, const int blocks, const int relu,
+                             const int is_large) {
+    const bool streams =
+        CAN_STREAM && is_large &&
+        ((size_t)AT(y) / sizeof(float) | y_image | y_down | y_right) % VW == 0;
     const int in_position = chunk_tiles * channels + 16;
     const int product_position = chunk_tiles * TILE_WIDTH + 16;
     TAKE_SCRATCH(in, get_group_id(0));
@@ -258,17 +267,20 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                     place_of(first + min(t + 1, count - 1), tile_rows, tile_columns);
                 for (int v = 0; v < TILE_VECTORS; v++) {
                     const int k = block * TILE_WIDTH + v * VW;
-                    fetch(AT(y) + next.image * y_image + k, y_down, y_right, output_rows,
-                          output_columns, next.row * TILE, next.column * TILE, TILE, 0, true);
+                    if (!streams)
+                        fetch(AT(y) + next.image * y_image + k, y_down, y_right, output_rows,
+                              output_columns, next.row * TILE, next.column * TILE, TILE, 0, true);
                     store_outputs(product + t * TILE_WIDTH + v * VW, product_position,
                                   bias_base ? vloadv(0, AT(bias) + k) : (floatv)(0), relu,
-                                  AT(y) + at.image * y_image + k, y_down, y_right, output_rows,
-                                  output_columns, at.row * TILE, at.column * TILE);
+                                  streams, AT(y) + at.image * y_image + k, y_down, y_right,
+                                  output_rows, output_columns, at.row * TILE, at.column * TILE);
                 }
                 at = next;
             }
         }
     }
+    if (streams)
+        STREAMED();
 }
 
 #if POOL_KH

@@ -43,6 +43,21 @@
 #define KEEP(value, pointer) (*(SCRATCH floatv_of_floats *)(pointer) = (value))
 
 /*
+ * Stores that pass by the caches, of whole lines: no line is read first, and what is in the cache
+ * stays there. For results so large that nothing would find them there. Pointers are multiples of a
+ * vector's size; STREAMED() comes after the last.
+ */
+#if CAN_PREFETCH && VW == 16
+#define CAN_STREAM 1
+#define STREAM(value, pointer) __builtin_nontemporal_store(value, (__global floatv *)(pointer))
+#define STREAMED() __sync_synchronize()
+#else
+#define CAN_STREAM 0
+#define STREAM(value, pointer) STORE(value, pointer)
+#define STREAMED() (void)0
+#endif
+
+/*
  * The points p, chosen for small rounding errors. With y = x^2: ALL is the product of all (y - p^2)
  * and OTHERS that of all but one's own, lowest power first, without the leading 1; SCALE is 1 /
  * (the derivative of x * ALL) at 0 and at each p.

@@ -167,6 +167,25 @@ Test(conv2d_winograd, splits_many_tiles_and_channels) {
     oce_device_close(device);
 }
 
+/* Results of 2 MB or more for each unit pass by the caches, if their addresses and strides are
+ * multiples of a vector. */
+Test(conv2d_winograd, stores_large_results, .init = skip_on_gpus) {
+    if (test_is_small())
+        cr_skip_test("too much for a simulator");
+    const conv2d_placing placings[] = {
+        {.before = 0},
+        {.before = 3},
+        {.x_halo = {1, 2, 3, 1}, .y_halo = {2, 1, 1, 2}, .before = 16}};
+    setenv("OCELLI_CAP", "units=1", 1);
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc large = describe(6, 35, 37, 64, 80, 3);
+    for (int i = 0; i < OCE_COUNT(placings); i++) {
+        conv2d_check(device, &large, OCE_PASS_FORWARD, &placings[i], 1, of_largest);
+        conv2d_check(device, &large, OCE_PASS_INPUT_GRAD, &placings[i], 1, of_largest);
+    }
+    oce_device_close(device);
+}
+
 Test(conv2d_winograd, agrees_with_the_test_vectors_that_it_serves) {
     oce_device *device = test_open_device();
     conv2d_check_vectors(device, OCE_CONV2D_WINOGRAD);

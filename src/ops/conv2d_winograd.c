@@ -20,6 +20,7 @@ enum {
     LEAST_TILES = 16,             /* to be worth the transforms of the filter, and one more ... */
     FLOATS_OF_A_TILE = 256 << 10, /* ... for so much of it */
     LEAST_PREPARED = 4,           /* to be worth reading a transformed filter, which is larger */
+    STREAM_FLOATS = 512 << 10,    /* of Y, for each unit: more than caches keep until it is read */
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
@@ -161,6 +162,8 @@ static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
     const int64_t local = state->local_floats;
     const bool is_large = oce_winograd_has_large_filter(state) ||
                           oce_winograd_scratch(state, LOCAL_TILES) > SCRATCH_FLOATS;
+    const int64_t outputs = state->w.tiles * state->w.tile * state->w.tile * state->w.filters;
+    state->streams = outputs >= (int64_t)units * STREAM_FLOATS;
     state->chunk = best_chunk(state,
                               local > 0  ? local
                               : is_large ? LARGE_SCRATCH
@@ -352,7 +355,8 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_
                             oce_arg_long(state->w.tiles),
                             oce_arg_int(state->chunk),
                             oce_arg_int(state->blocks.parts[0].blocks),
-                            oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU)};
+                            oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU),
+                            oce_arg_int(state->streams)};
     return oce_launch(state->blocks.parts[0].kernel, oce_range_groups(state->groups, 1, 1), args,
                       OCE_COUNT(args));
 }
