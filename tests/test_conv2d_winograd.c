@@ -178,7 +178,7 @@ Test(conv2d_winograd, stores_large_results, .init = skip_on_gpus) {
         {.x_halo = {1, 2, 3, 1}, .y_halo = {2, 1, 1, 2}, .before = 16}};
     setenv("OCELLI_CAP", "units=1", 1);
     oce_device *device = test_open_device();
-    const oce_conv2d_desc large = describe(6, 35, 37, 64, 80, 3);
+    const oce_conv2d_desc large = describe(12, 35, 37, 64, 80, 3);
     for (int i = 0; i < OCE_COUNT(placings); i++) {
         conv2d_check(device, &large, OCE_PASS_FORWARD, &placings[i], 1, of_largest);
         conv2d_check(device, &large, OCE_PASS_INPUT_GRAD, &placings[i], 1, of_largest);

@@ -20,7 +20,7 @@ enum {
     LEAST_TILES = 16,             /* to be worth the transforms of the filter, and one more ... */
     FLOATS_OF_A_TILE = 256 << 10, /* ... for so much of it */
     LEAST_PREPARED = 4,           /* to be worth reading a transformed filter, which is larger */
-    STREAM_FLOATS = 512 << 10,    /* of Y, for each unit: more than caches keep until it is read */
+    STREAM_FLOATS = 1 << 20,      /* of Y, for each unit: more than caches keep until it is read */
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
