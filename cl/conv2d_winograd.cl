@@ -373,6 +373,20 @@ KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const lo
 
 #endif
 
+/* Stores the first `rows` rows of a register tile one behind the other, or adds them to what is
+ * there. Surplus rows, made of what lies behind, go where the first row follows them: conditions
+ * within the unrolled loops would take compilers long. */
+static inline void store_sums(floatv sums[TILE_ROWS][TILE_VECTORS], const int rows,
+                              const bool adds, __global float *to) {
+    if (adds)
+        UNROLL for (int m = 0; m < TILE_ROWS; m++)
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                sums[m][v] += vloadv(v, to + (m < rows ? m : 0) * TILE_WIDTH);
+    UNROLL for (int m = TILE_ROWS - 1; m >= 0; m--)
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+            STORE(sums[m][v], to + (m < rows ? m : 0) * TILE_WIDTH + v * VW);
+}
+
 /*
  * Partial sums of the filter gradient, transformed:
  * partials[split][block][part][position][channel of the part][TILE_WIDTH]. A group computes them
@@ -402,17 +416,11 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
     bool is_first = true;
     for (long first = tiles * split / splits; first < end; first += chunk_tiles) {
         const int count = (int)min((long)chunk_tiles, end - first);
+        load_chunk(x_part, x_image, x_down, x_right, rows, columns, top, left, part_channels,
+                   tile_rows, tile_columns, tiles, first, count, in, in_position);
         place at = place_of(first, tile_rows, tile_columns);
         for (int t = 0; t < count; t++) {
             const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
-            for (int c = 0; c < part_channels; c += VW) {
-                fetch(x_part + next.image * x_image + c, x_down, x_right, rows, columns,
-                      next.row * TILE - top, next.column * TILE - left, ALPHA,
-                      next.column > 0 ? WINDOW - 1 : 0, false);
-                load_inputs(x_part + at.image * x_image + c, x_down, x_right, rows, columns,
-                            at.row * TILE - top, at.column * TILE - left,
-                            in + t * part_channels + c, in_position);
-            }
             for (int v = 0; v < TILE_WIDTH; v += VW) {
                 fetch(dy_block + next.image * dy_image + v, dy_down, dy_right, output_rows,
                       output_columns, next.row * TILE, next.column * TILE, TILE, 0, false);
@@ -431,13 +439,7 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                 MULTIPLY(sums, a, 1, part_channels, b, TILE_WIDTH, count, (void)0);
                 __global float *to =
                     sums_of_group + ((long)p * part_channels + c) * TILE_WIDTH;
-                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
-                    if (c + m >= part_channels)
-                        continue; /* a surplus row: it read what lies behind */
-                    UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                        STORE(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to + m * TILE_WIDTH),
-                              to + m * TILE_WIDTH + v * VW);
-                }
+                store_sums(sums, min(part_channels - c, TILE_ROWS), !is_first, to);
             }
         is_first = false;
     }
