@@ -60,9 +60,9 @@ typedef struct oce_conv2d_desc {
     bool no_winograd;            /**< AUTO computes the plain sums */
     bool keeps_filter;           /**< many forward passes with one filter are to come: families may
                                       prepare it (oce_conv2d_prepare) */
-    bool keeps_halo;             /**< X always has the halo of oce_conv2d_plan_halo() and pixels side
-                                      by side; what would copy it is not built, and a run with
-                                      another X is OCE_ERROR_INVALID_ARGUMENT */
+    bool keeps_halo;             /**< X always has the halo of oce_conv2d_plan_halo(), and pixels
+                                      side by side; what would copy it is not built, and a run
+                                      with another X is OCE_ERROR_INVALID_ARGUMENT */
 } oce_conv2d_desc;
 
 /** Which pass of a convolution; a bit mask of them says what a plan must be able to do. */
