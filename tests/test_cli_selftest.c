@@ -128,6 +128,24 @@ Test(cli_selftest, finds_one_wrong_element_of_a_driver, .timeout = 120) {
     command_free(&result);
 }
 
+/* The weights of a dense layer as inference prepares them, where the kernels want that. */
+Test(cli_selftest, finds_a_wrong_element_of_prepared_weights, .timeout = 120) {
+    skip_on_simulator();
+    static const char *const only[] = {"selftest", "--only", "50x3136 by 3136x1024, auto"};
+    command_result right = command_ocelli(NULL, only[0], only[1], only[2]);
+    cr_expect_eq(right.code, 0, "%s%s", right.out, right.err);
+    static const char *const environment[] = {"OCELLI_FAULT=result=gemm_prepare", NULL};
+    command_result wrong = command_ocelli(environment, only[0], only[1], only[2]);
+    if (strstr(right.out, ", prepared") != NULL) {
+        cr_expect_eq(wrong.code, 1);
+        cr_expect(strstr(wrong.out,
+                         "\nfailed  dense, 50x3136 by 3136x1024, auto: panel, prepared") != NULL,
+                  "%s", wrong.out);
+    }
+    command_free(&right);
+    command_free(&wrong);
+}
+
 Test(cli_selftest, says_when_nothing_was_checked) {
     command_result result = command_ocelli(NULL, "selftest", "--quick", "--only", "no such thing");
     cr_expect_eq(result.code, 1);

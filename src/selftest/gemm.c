@@ -49,29 +49,36 @@ static oce_status run(oce_check *check, const product *p, oce_gemm_plan *plan, o
     const int64_t b_dim[4] = {d->transpose_b ? d->n : d->k, 1, 1, d->transpose_b ? d->k : d->n};
     const int64_t bias_dim[4] = {1, 1, 1, d->n}, c_dim[4] = {d->m, 1, 1, d->n};
     oce_tensor a, b, bias;
-    oce_buffer *workspace = NULL;
+    const size_t prepared_bytes = oce_gemm_plan_prepared_bytes(plan);
+    oce_buffer *workspace = NULL, *prepared = NULL;
     OCE_TRY(oce_check_tensor(check, a_dim, p->a, &a));
     OCE_TRY(oce_check_tensor(check, b_dim, p->b, &b));
     if (p->bias != NULL)
         OCE_TRY(oce_check_tensor(check, bias_dim, p->bias, &bias));
     OCE_TRY(oce_check_tensor(check, c_dim, NULL, c));
     OCE_TRY(oce_check_buffer(check, oce_gemm_plan_workspace(plan), NULL, &workspace));
-    return oce_gemm_run(plan, &a, &b, p->bias != NULL ? &bias : NULL, c, workspace);
+    if (prepared_bytes > 0)
+        OCE_TRY(oce_check_buffer(check, prepared_bytes, NULL, &prepared));
+    OCE_TRY(oce_gemm_prepare(plan, &b, prepared));
+    return oce_gemm_run_prepared(plan, &a, &b, prepared, p->bias != NULL ? &bias : NULL, c,
+                                 workspace);
 }
 
 static void check_family(oce_check *check, const product *p, oce_check_subject *subject,
-                         oce_gemm_family family) {
+                         oce_gemm_family family, bool keeps_b) {
     oce_check_start(check);
     oce_gemm_desc desc = p->desc;
     desc.family = family;
+    desc.keeps_b = keeps_b;
     oce_gemm_plan *plan = NULL;
-    oce_tensor c;
+    oce_tensor c = {0};
     oce_status status = oce_gemm_plan_create(check->device, &desc, &plan);
     if (status == OCE_OK)
         status = run(check, p, plan, &c);
     if (status == OCE_OK && family == OCE_GEMM_AUTO)
-        snprintf(subject->family, sizeof subject->family, "auto: %s",
-                 oce_gemm_family_name(oce_gemm_plan_family(plan)));
+        snprintf(subject->family, sizeof subject->family, "auto: %s%s",
+                 oce_gemm_family_name(oce_gemm_plan_family(plan)),
+                 oce_gemm_plan_prepared_bytes(plan) > 0 ? ", prepared" : "");
     oce_check_tensor_is(check, subject, status, &c, p->expected);
     oce_gemm_plan_destroy(plan);
     oce_check_end_device(check);
@@ -91,8 +98,15 @@ static oce_status check_pass(oce_check *check, const oce_check_layer *l, pass wh
             continue;
         if (p.expected == NULL)
             OCE_TRY(draw(check, &desc, which == FORWARD, &p));
-        check_family(check, &p, &subject, (oce_gemm_family)family);
+        check_family(check, &p, &subject, (oce_gemm_family)family, false);
     }
+    /* As inference multiplies by its weights. */
+    snprintf(subject.family, sizeof subject.family, "%s", oce_gemm_family_name(OCE_GEMM_AUTO));
+    if (which != FORWARD || !oce_check_wanted(check, &subject))
+        return OCE_OK;
+    if (p.expected == NULL)
+        OCE_TRY(draw(check, &desc, true, &p));
+    check_family(check, &p, &subject, OCE_GEMM_AUTO, true);
     return OCE_OK;
 }
 
