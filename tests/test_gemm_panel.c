@@ -14,26 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Random shapes below `limit`, and around the multiples of tiles and vectors. */
-static void sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed) {
-    oce_random random;
-    oce_random_init(&random, seed, OCE_RANDOM_TEST, 0);
-    for (int i = 0; i < shapes; i++) {
-        int64_t extents[3];
-        for (int axis = 0; axis < 3; axis++) {
-            extents[axis] = test_between(&random, 1, limit);
-            if (i % 3 == 2 && limit > 18)
-                extents[axis] = extents[axis] / 16 * 16 + test_between(&random, 1, 2);
-        }
-        gemm_check_shape(device, OCE_GEMM_PANEL, extents[0], extents[1], extents[2],
-                         (uint64_t)i + seed);
-    }
+static void check_shape(oce_device *device, int64_t m, int64_t n, int64_t k, uint64_t seed) {
+    gemm_check_shape(device, OCE_GEMM_PANEL, m, n, k, seed);
 }
 
 static void sweep_width(int width) {
     oce_device *device = gemm_open_cpu(width, OCE_GEMM_PANEL);
-    sweep(device, test_is_small() ? 3 : 30, test_is_small() ? 20 : 70, 1000);
-    sweep(device, test_is_small() ? 1 : 5, test_is_small() ? 40 : 300, 2000);
+    gemm_sweep(device, test_is_small() ? 3 : 30, test_is_small() ? 20 : 70, 1000, check_shape);
+    gemm_sweep(device, test_is_small() ? 1 : 5, test_is_small() ? 40 : 300, 2000, check_shape);
     oce_device_close(device);
 }
 
@@ -66,7 +54,7 @@ Test(gemm_panel, every_number_of_rows_and_columns) {
 Test(gemm_panel, little_local_memory) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     device->limits.local_bytes = 12000;
-    sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000);
+    gemm_sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000, check_shape);
     oce_device_close(device);
 }
 

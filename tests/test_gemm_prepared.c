@@ -50,25 +50,12 @@ static void expect_same_bits_of_shape(oce_device *device, int64_t m, int64_t n, 
     }
 }
 
-/* Random shapes, and around the multiples of tiles and vectors. */
-static void sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed) {
-    oce_random random;
-    oce_random_init(&random, seed, OCE_RANDOM_TEST, 0);
-    for (int i = 0; i < shapes; i++) {
-        int64_t extents[3];
-        for (int axis = 0; axis < 3; axis++) {
-            extents[axis] = test_between(&random, 1, limit);
-            if (i % 3 == 2 && limit > 18)
-                extents[axis] = extents[axis] / 16 * 16 + test_between(&random, 1, 2);
-        }
-        expect_same_bits_of_shape(device, extents[0], extents[1], extents[2], (uint64_t)i + seed);
-    }
-}
-
 static void sweep_width(int width) {
     oce_device *device = gemm_open_cpu(width, OCE_GEMM_PANEL);
-    sweep(device, test_is_small() ? 3 : 15, test_is_small() ? 20 : 70, 1000);
-    sweep(device, test_is_small() ? 1 : 4, test_is_small() ? 40 : 300, 2000);
+    gemm_sweep(device, test_is_small() ? 3 : 15, test_is_small() ? 20 : 70, 1000,
+               expect_same_bits_of_shape);
+    gemm_sweep(device, test_is_small() ? 1 : 4, test_is_small() ? 40 : 300, 2000,
+               expect_same_bits_of_shape);
     oce_device_close(device);
 }
 
@@ -88,7 +75,8 @@ Test(gemm_prepared, odd_shapes_in_vectors_of_4) {
 Test(gemm_prepared, little_local_memory) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     device->limits.local_bytes = 12000;
-    sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000);
+    gemm_sweep(device, test_is_small() ? 2 : 6, test_is_small() ? 40 : 150, 3000,
+               expect_same_bits_of_shape);
     oce_device_close(device);
 }
 

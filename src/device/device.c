@@ -118,6 +118,10 @@ const oce_device_info *oce_device_get_info(const oce_device *device) {
     return &device->entry->info;
 }
 
+const char *oce_device_platform_version(const oce_device *device) {
+    return device->list->platforms[device->entry->info.platform].version;
+}
+
 const oce_limits *oce_device_limits(const oce_device *device) {
     return &device->limits;
 }

@@ -109,6 +109,9 @@ struct oce_buffer {
 /* A few bytes for this layer's own use, which faults do not count. */
 oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result);
 
+/* Of the device's platform: "OpenCL 3.0 PoCL 3.1 ...". */
+const char *oce_device_platform_version(const oce_device *device);
+
 void oce_kernels_release(oce_device *device);
 /* Builds the program of a kernel that is not built yet, or takes that of `first`, which is. */
 oce_status oce_kernel_build(oce_kernel *kernel);

@@ -17,9 +17,7 @@ enum { LONGEST_NAME = 64 };
 static const char own_headers[] = "-D_OPENCL_H_ -DOCE_DECLARES_BUILTINS=1 ";
 
 static bool has_own_headers(const oce_device *device) {
-    const int platform = device->entry->info.platform;
-    return !device->needs_headers &&
-           strstr(device->list->platforms[platform].version, "PoCL") != NULL;
+    return !device->needs_headers && strstr(oce_device_platform_version(device), "PoCL") != NULL;
 }
 
 void oce_define(oce_defines *defines, const char *name, int64_t value) {
@@ -135,7 +133,7 @@ static oce_status read_source(const oce_kernel *kernel, oce_kernel_source *sourc
                               oce_cache_use *use) {
     const oce_device *device = kernel->device;
     const oce_device_info *info = &device->entry->info;
-    const char *platform_version = device->list->platforms[info->platform].version;
+    const char *platform_version = oce_device_platform_version(device);
     *use = oce_cache_use_of(info, platform_version);
     *key = (oce_bytes){0};
     OCE_TRY(oce_kernel_source_read(kernel->file, kernel->names, source));

@@ -68,12 +68,11 @@ static void build_kernels(oce_device *device, bool shares, int part, int parts) 
 }
 
 oce_status oce_device_rehearse_builds(oce_device *device, int part, int parts, bool *is_done) {
-    const oce_device_info *info = &device->entry->info;
-    const char *platform_version = device->list->platforms[info->platform].version;
     OCE_TRY(check_part(part, parts));
     device->rehearsal.holds_builds = device->rehearsal.holds_launches = false;
     build_kernels(device, false, part, parts); /* the last kernel comes first in the list */
-    *is_done = oce_cache_use_of(info, platform_version) != OCE_CACHE_ON_DEMAND;
+    *is_done = oce_cache_use_of(&device->entry->info, oce_device_platform_version(device)) !=
+               OCE_CACHE_ON_DEMAND;
     if (*is_done)
         return OCE_OK;
     build_kernels(device, false, 0, 1);

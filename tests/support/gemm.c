@@ -5,7 +5,9 @@
 #include "ref/ref.h"
 #include "support/compare.h"
 #include "support/device.h"
+#include "support/gradient.h"
 
+#include "base/random.h"
 #include "device/internal.h"
 
 #include <criterion/criterion.h>
@@ -207,5 +209,20 @@ void gemm_check_shape(oce_device *device, oce_gemm_family family, int64_t m, int
         };
         const gemm_placing placing = {(seed / 2) % 2 == 1, (int64_t)(seed % 7)};
         gemm_check(device, &desc, finish & 2, &placing, seed + form);
+    }
+}
+
+void gemm_sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed,
+                gemm_shape_check *check) {
+    oce_random random;
+    oce_random_init(&random, seed, OCE_RANDOM_TEST, 0);
+    for (int i = 0; i < shapes; i++) {
+        int64_t extents[3];
+        for (int axis = 0; axis < 3; axis++) {
+            extents[axis] = test_between(&random, 1, limit);
+            if (i % 3 == 2 && limit > 18)
+                extents[axis] = extents[axis] / 16 * 16 + test_between(&random, 1, 2);
+        }
+        check(device, extents[0], extents[1], extents[2], (uint64_t)i + seed);
     }
 }

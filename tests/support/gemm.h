@@ -48,4 +48,11 @@ void gemm_check(oce_device *device, const oce_gemm_desc *desc, bool has_bias,
 void gemm_check_shape(oce_device *device, oce_gemm_family family, int64_t m, int64_t n, int64_t k,
                       uint64_t seed);
 
+typedef void gemm_shape_check(oce_device *device, int64_t m, int64_t n, int64_t k, uint64_t seed);
+
+/* Checks random shapes with extents up to `limit`, and around the multiples of tiles and vectors.
+ */
+void gemm_sweep(oce_device *device, int shapes, int64_t limit, uint64_t seed,
+                gemm_shape_check *check);
+
 #endif
