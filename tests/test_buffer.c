@@ -1,4 +1,7 @@
-/* Device memory: sizes, ranges, contents. */
+/* Device memory: sizes, ranges, contents, pages. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+
+#include "base/pages.h"
 #include "device/device.h"
 #include "support/device.h"
 
@@ -7,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static oce_device *device;
 
@@ -188,4 +192,64 @@ Test(buffer, expectations_name_the_buffer) {
     expect_error(oce_buffer_expect(buffer, "workspace", 17), OCE_ERROR_INVALID_ARGUMENT,
                  "workspace: 17 bytes are needed, the buffer has 16");
     oce_buffer_destroy(buffer);
+}
+
+/* Kilobytes of this process for which large pages were asked for; -1: the system does not say. */
+static long with_large_pages(void) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    if (maps == NULL)
+        return -1;
+    char line[512];
+    long size = 0, sum = 0;
+    bool has_flags = false;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        (void)sscanf(line, "Size: %ld kB", &size);
+        if (strncmp(line, "VmFlags:", 8) == 0) {
+            has_flags = true;
+            sum += strstr(line, " hg") != NULL ? size : 0;
+        }
+    }
+    fclose(maps);
+    return has_flags ? sum : -1;
+}
+
+static void skip_without_large_pages(void) {
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    if (file == NULL || with_large_pages() < 0)
+        cr_skip_test("the system has no large pages, or does not say which");
+    fclose(file);
+}
+
+Test(pages, asks_for_large_ones_inside_of_what_it_is_given) {
+    skip_without_large_pages();
+    enum { PAGE = 4096, BYTES = 64 * 16 * PAGE };
+    char *memory = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(memory != MAP_FAILED);
+    const long before = with_large_pages();
+    oce_ask_for_large_pages(memory, 0);
+    oce_ask_for_large_pages(memory + 1, 100);
+    cr_expect(with_large_pages() == before, "less than a page has pages");
+    oce_ask_for_large_pages(memory + 1, BYTES - 2);
+    const long asked = with_large_pages() - before, page = (BYTES / 1024 - asked) / 2;
+    /* All but the first page and the last, whatever their size (up to 64 KB) */
+    cr_expect(asked < BYTES / 1024 && page >= 4 && page <= 64, "%ld of %d KB", asked, BYTES / 1024);
+    munmap(memory, BYTES);
+}
+
+/* What PoCL does: it maps a buffer to where it is. */
+Test(buffer, is_in_large_pages_on_a_cpu) {
+    skip_without_large_pages();
+    const oce_device_info *info = oce_device_get_info(device);
+    if (info->type != OCE_DEVICE_CPU || strstr(info->platform_name, "Portable") == NULL)
+        cr_skip_test("only PoCL is known to show where its buffers are");
+    const long before = with_large_pages();
+    oce_buffer *small = create(1 << 20), *large = create(16 << 20);
+    const long asked = with_large_pages() - before;
+    cr_expect(asked > 15 << 10 && asked <= (16 << 10) + 64, "%ld KB of 16 MB", asked);
+    unsigned char data[3] = {1, 2, 3}, got[3] = {0};
+    TEST_OK(oce_buffer_write(large, (16 << 20) - 3, data, 3));
+    TEST_OK(oce_buffer_read(large, (16 << 20) - 3, got, 3));
+    cr_expect(memcmp(data, got, 3) == 0);
+    oce_buffer_destroy(small);
+    oce_buffer_destroy(large);
 }

@@ -1,6 +1,7 @@
 /* Device memory with sizes that are checked against overflow and the device's limits. */
 #include "device/internal.h"
 
+#include "base/pages.h"
 #include "base/size.h"
 
 #include <stdlib.h>
@@ -23,6 +24,25 @@ static cl_int fill_new(const oce_buffer *buffer, size_t bytes) {
                                bytes - bytes % sizeof pattern, 0, NULL, NULL);
 }
 
+/* Asks for large pages where the driver maps a buffer to where it is, as drivers of CPUs do:
+ * weights are read from end to end at the pace of memory, and looking up pages of 4 KB takes a part
+ * of that time, the more in a virtual machine. */
+enum { LARGE_BUFFER = 4 << 20 };
+
+static void use_large_pages(const oce_buffer *buffer, size_t bytes) {
+    const oce_device *device = buffer->device;
+    if (bytes < LARGE_BUFFER || device->entry->info.type != OCE_DEVICE_CPU)
+        return;
+    cl_int code = CL_SUCCESS;
+    void *start =
+        clEnqueueMapBuffer(device->queue, buffer->memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION,
+                           0, bytes, 0, NULL, NULL, &code);
+    if (code != CL_SUCCESS)
+        return;
+    oce_ask_for_large_pages(start, bytes);
+    (void)clEnqueueUnmapMemObject(device->queue, buffer->memory, start, 0, NULL, NULL);
+}
+
 static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_buffer **result) {
     *result = NULL;
     const oce_limits *limits = &device->limits;
@@ -39,6 +59,8 @@ static oce_status create(oce_device *device, size_t bytes, bool is_counted, oce_
     buffer->bytes = bytes;
     if (code == CL_SUCCESS)
         buffer->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, padded, NULL, &code);
+    if (code == CL_SUCCESS)
+        use_large_pages(buffer, padded);
     if (code == CL_SUCCESS && (device->fault.poison || device->rehearsal.holds_launches))
         code = fill_new(buffer, padded);
     if (code != CL_SUCCESS) {
