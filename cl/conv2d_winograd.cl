@@ -302,11 +302,12 @@ static inline void keep_outputs(SCRATCH const float *in, const int in_position, 
 }
 
 /*
- * y = max pool(act(conv(x) + bias)). A group takes run_images images, get_num_groups() runs apart,
- * in chunks of tiles as winograd_forward does. Scratch memory also holds all channels of `kept`
- * images' outputs, [image % kept][row][column][channel], whole tiles: of as many images as a chunk
- * and what it completes may be of. They are pooled as soon as enough of them is there. winners: as
- * max_pool in pool.cl writes them; may be absent.
+ * y = max pool(act(conv(x) + bias)). A group takes run_images images, get_num_groups(0) runs apart,
+ * in chunks of tiles as winograd_forward does, and of the output channels a part of part_blocks
+ * blocks (dimension 1). Scratch memory also holds the part's channels of `kept` images' outputs,
+ * [image % kept][row][column][channel], whole tiles: of as many images as a chunk and what it
+ * completes may be of. They are pooled as soon as enough of them is there. winners: as max_pool in
+ * pool.cl writes them; may be absent.
  */
 KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const long x_right,
                           IN(filter), IN(bias), OUT(y), const long y_image, const long y_down,
@@ -315,15 +316,18 @@ KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const lo
                           const int top, const int left, const int channels,
                           const int between_rows, const int between_columns, const int output_rows,
                           const int output_columns, const int tile_rows, const int tile_columns,
-                          const long tiles, const int chunk_tiles, const int blocks,
+                          const long tiles, const int chunk_tiles, const int part_blocks,
                           const int run_images, const int kept, const int relu) {
     const int in_position = chunk_tiles * channels + 16;
     const int product_position = chunk_tiles * TILE_WIDTH + 16;
-    TAKE_SCRATCH(in, get_group_id(0));
+    const int part = get_group_id(1);
+    TAKE_SCRATCH(in, part * get_num_groups(0) + get_group_id(0));
     SCRATCH float *product = in + POSITIONS * in_position;
     SCRATCH float *between = product + POSITIONS * product_position;
     const int image_tiles = tile_rows * tile_columns;
-    const int filters = blocks * TILE_WIDTH, down = tile_columns * TILE * filters;
+    /* Output channels, those of the part, and the first of them */
+    const int part_filters = part_blocks * TILE_WIDTH, filters = part_filters * get_num_groups(1);
+    const int first_k = part * part_filters, down = tile_columns * TILE * part_filters;
     const long run_tiles = (long)run_images * image_tiles;
     for (long run = get_group_id(0) * run_tiles; run < tiles;
          run += get_num_groups(0) * run_tiles) {
@@ -334,20 +338,20 @@ KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const lo
             const int count = (int)min((long)chunk_tiles, end - first);
             load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels,
                        tile_rows, tile_columns, tiles, first, count, in, in_position);
-            for (int block = 0; block < blocks; block++) {
+            for (int k = 0; k < part_filters; k += TILE_WIDTH) {
                 multiply_block(in, in_position,
-                               AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH,
-                               channels, count, product, product_position);
+                               AT(filter) + (long)(first_k + k) * POSITIONS * channels, channels,
+                               count, product, product_position);
                 for (int t = 0; t < count; t++) {
                     const place at = place_of(first + t, tile_rows, tile_columns);
                     SCRATCH float *to = between +
                                         ((int)(at.image % kept) * tile_rows + at.row) * TILE * down +
-                                        at.column * TILE * filters + block * TILE_WIDTH;
+                                        at.column * TILE * part_filters + k;
                     for (int v = 0; v < TILE_WIDTH; v += VW)
                         keep_outputs(product + t * TILE_WIDTH + v, product_position,
-                                     bias_base ? vloadv(0, AT(bias) + block * TILE_WIDTH + v)
+                                     bias_base ? vloadv(0, AT(bias) + first_k + k + v)
                                                : (floatv)(0),
-                                     relu, to + v, down, filters);
+                                     relu, to + v, down, part_filters);
                 }
             }
             const place last = place_of(first + count, tile_rows, tile_columns); /* behind it */
@@ -355,10 +359,11 @@ KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const lo
                 const int ready = image < last.image
                                       ? output_rows
                                       : min(pooled_of(last.row * TILE), output_rows);
-                pool_rows(between + (int)(image % kept) * tile_rows * TILE * down, down, filters,
-                          between_rows, between_columns, pooled, ready, output_columns, filters,
-                          AT(y) + image * y_image, y_down, y_right,
-                          winners_base ? AT(winners) +
+                pool_rows(between + (int)(image % kept) * tile_rows * TILE * down, down,
+                          part_filters, between_rows, between_columns, pooled, ready,
+                          output_columns, part_filters, AT(y) + image * y_image + first_k, y_down,
+                          y_right,
+                          winners_base ? AT(winners) + first_k +
                                              image * output_rows * output_columns * filters
                                        : 0,
                           filters);

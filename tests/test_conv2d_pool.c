@@ -226,6 +226,33 @@ static const pooled_case large_many_cases[] = {
      {0}},
 };
 
+/* One image for several units, which share its output channels */
+static const pooled_case single_cases[] = {
+    {1, 9, 13, 16, 32, 3, OCE_PADDING_SAME, OCE_ACTIVATION_RELU, POOL(2, 2, 2, 2, SAME), true, {0}},
+    {1,
+     14,
+     14,
+     32,
+     96,
+     5,
+     OCE_PADDING_SAME,
+     OCE_ACTIVATION_RELU,
+     POOL(3, 3, 2, 2, SAME),
+     false,
+     {1, 2, 3, 0}},
+    {1,
+     16,
+     11,
+     16,
+     192,
+     3,
+     OCE_PADDING_VALID,
+     OCE_ACTIVATION_NONE,
+     POOL(3, 2, 2, 1, VALID),
+     true,
+     {0}},
+};
+
 /* Steps of a quarter make equal sums, which the first must win. */
 static float *inputs(const pooled_case *c, size_t count, uint64_t seed, bool may_be_nan) {
     float *values = test_random(count, seed);
@@ -370,18 +397,18 @@ Test(conv2d_pool, of_large_images_and_batches_is_the_two_apart) {
     oce_device_close(device);
 }
 
-/* With one unit nothing is gained by sharing an image between units instead. */
-static oce_device *one_unit(void) {
+static oce_device *open_with_units(int units) {
     const char *caps = getenv("OCELLI_CAP");
     char more[256];
-    snprintf(more, sizeof more, "%s%sunits=1", caps != NULL ? caps : "",
-             caps != NULL && caps[0] != '\0' ? "," : "");
+    snprintf(more, sizeof more, "%s%sunits=%d", caps != NULL ? caps : "",
+             caps != NULL && caps[0] != '\0' ? "," : "", units);
     setenv("OCELLI_CAP", more, 1);
     return test_open_device();
 }
 
+/* With one unit nothing is gained by sharing an image between units instead. */
 Test(conv2d_pool, of_many_channels_is_the_two_apart) {
-    oce_device *device = one_unit();
+    oce_device *device = open_with_units(1);
     EXPECT_POOLED(device, many_cases);
     oce_device_close(device);
 }
@@ -389,9 +416,17 @@ Test(conv2d_pool, of_many_channels_is_the_two_apart) {
 Test(conv2d_pool, of_many_channels_and_images_is_the_two_apart) {
     if (test_is_small())
         cr_skip_test("too much for a simulator");
-    oce_device *device = one_unit();
+    oce_device *device = open_with_units(1);
     EXPECT_POOLED(device, large_many_cases);
     oce_device_close(device);
+}
+
+Test(conv2d_pool, of_one_image_is_the_two_apart) {
+    for (int units = 2; units <= 4; units++) {
+        oce_device *device = open_with_units(units);
+        EXPECT_POOLED(device, single_cases);
+        oce_device_close(device);
+    }
 }
 
 /* A family without a pool, rows that no scratch memory can hold, no window of a max pool. */
@@ -448,7 +483,7 @@ Test(conv2d_pool, refuses_wrong_tensors) {
 /* A model whose convolutions pool builds no kernel that pools apart; others do. */
 Test(conv2d_pool, spares_a_model_the_kernel_apart) {
     for (int is_apart = 0; is_apart < 2; is_apart++) {
-        oce_device *device = one_unit();
+        oce_device *device = open_with_units(1);
         oce_recipe recipe;
         oce_model *model = NULL;
         TEST_OK(oce_recipe_get("mnist", &recipe));

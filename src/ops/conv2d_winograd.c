@@ -109,7 +109,7 @@ int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk) {
                                  : state->w.channels;
     const int64_t position = chunk * (channels + block_width(state)) + 2 * GAP;
     const int64_t kept = state->kept * state->w.grid[0] * state->w.grid[1] * state->w.tile *
-                         state->w.tile * state->w.filters;
+                         state->w.tile * (state->w.filters / state->output_parts);
     return (int64_t)oce_size_round_up((size_t)(state->w.alpha * state->w.alpha * position + kept),
                                       GAP);
 }
@@ -234,6 +234,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     oce_winograd_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
+    state->output_parts = 1;
     if (pass == OCE_PASS_INPUT_GRAD)
         OCE_TRY(oce_conv2d_layout_get(device, OCE_LAYOUT_PACK_GRAD, &state->layout));
     if (shape->channels == 0 || shape->filters == 0)
@@ -271,8 +272,9 @@ static winograd_space place(const oce_winograd_state *state) {
                                    state->w.filters};
     at.filter = take_product(&at.space, transformed, 5);
     if (state->local_floats == 0) {
-        const int64_t scratch[] = {state->groups, oce_winograd_scratch(state, state->chunk)};
-        at.scratch = take_product(&at.space, scratch, 2);
+        const int64_t scratch[] = {state->groups, state->output_parts,
+                                   oce_winograd_scratch(state, state->chunk)};
+        at.scratch = take_product(&at.space, scratch, 3);
     }
     return at;
 }

@@ -3,10 +3,13 @@
 
 #include "base/size.h"
 
+#include <math.h>
+
 enum {
     POOLED_FLOATS = 240 << 10, /* of a group's scratch memory, at most: nearly an L2 cache */
     STREAM_TILES = 4,          /* reading the filter takes as long as computing so many tiles */
     MOST_IMAGES = 64,          /* of a group */
+    MOST_PARTS = 4,            /* of the output channels: more transform the inputs too often */
     LEAST_GROUPS = 8           /* that share a buffer as scratch memory */
 };
 
@@ -23,7 +26,7 @@ static int64_t images_of_chunk(int64_t chunk, int64_t image_tiles) {
     return most;
 }
 
-/* How long `tiles` tiles take a group, in tiles. */
+/* How long `tiles` tiles of all output channels take a group, in tiles. */
 static int64_t run_time(const oce_winograd_state *state, int64_t tiles) {
     const int64_t rows = state->blocks.parts[0].rows;
     const int64_t whole = tiles / state->chunk, rest = tiles % state->chunk;
@@ -31,43 +34,90 @@ static int64_t run_time(const oce_winograd_state *state, int64_t tiles) {
            (rest > 0 ? oce_ceil_div(rest, rows) * rows + STREAM_TILES : 0);
 }
 
-/* The chunk, and the images of a group, with which the units are done soonest. False if nothing
- * fits, or if the units are done much sooner when they share images. */
-static bool set_run(const oce_winograd_state *from, int64_t batch, int units,
-                    oce_winograd_state *best) {
+/* What share of that a part of the output channels takes: each transforms all inputs. Operations on
+ * vectors for a position and VW tiles, counted in the kernel: of an input channel, of an output
+ * channel, and of a pair of them. */
+static double part_share(const oce_winograd_state *state) {
+    const double of_input = 6, of_output = 5, of_pair = 0.5;
+    const double inputs = of_input * (double)state->w.channels;
+    const double outputs =
+        (of_output + of_pair * (double)state->w.channels) * (double)state->w.filters;
+    return (inputs + outputs / (double)state->output_parts) / (inputs + outputs);
+}
+
+/* How long the units take, in tiles, if they share images; INFINITY if nothing fits. */
+static double time_apart(const oce_winograd_state *from, int units) {
     oce_winograd_state s = *from;
     const int64_t rows = s.blocks.parts[0].rows, image_tiles = s.w.grid[0] * s.w.grid[1];
-    int64_t least = INT64_MAX, least_apart = INT64_MAX;
+    double least = INFINITY;
     for (s.chunk = rows; s.chunk < s.w.tiles + rows; s.chunk += rows) {
         s.kept = images_of_chunk(s.chunk, image_tiles);
         if (oce_winograd_scratch(&s, s.chunk) > POOLED_FLOATS)
             break;
         const int64_t chunks = oce_ceil_div(s.w.tiles, s.chunk);
-        least_apart =
-            oce_min_int64(least_apart, oce_ceil_div(chunks, units) * run_time(&s, s.chunk));
+        least = fmin(least, (double)(oce_ceil_div(chunks, units) * run_time(&s, s.chunk)));
+    }
+    return least;
+}
+
+/* The chunk, and the images of a group, with which the units are done soonest, and how long they
+ * take; INFINITY if nothing fits. */
+static double set_run(oce_winograd_state *state, int64_t batch, int units) {
+    oce_winograd_state s = *state;
+    const int64_t rows = s.blocks.parts[0].rows, image_tiles = s.w.grid[0] * s.w.grid[1];
+    double least = INFINITY;
+    for (s.chunk = rows; s.chunk < s.w.tiles + rows; s.chunk += rows) {
+        s.kept = images_of_chunk(s.chunk, image_tiles);
+        if (oce_winograd_scratch(&s, s.chunk) > POOLED_FLOATS)
+            break;
         for (s.run = 1; s.run <= oce_min_int64(batch, MOST_IMAGES); s.run++) {
             s.groups = oce_ceil_div(batch, s.run);
-            const int64_t time = oce_ceil_div(s.groups, units) * run_time(&s, s.run * image_tiles);
+            const int64_t rounds = oce_ceil_div(s.groups * s.output_parts, units);
+            const double time =
+                (double)(rounds * run_time(&s, s.run * image_tiles)) * part_share(&s);
             if (time >= least)
                 continue;
             least = time;
-            *best = s;
+            *state = s;
         }
     }
-    return least < INT64_MAX && least - least_apart <= least_apart / 8;
+    return least;
 }
 
-/* Narrow vectors: see suits() of conv2d_winograd.c. */
+/* As oce_conv2d_blocks_of(), whole blocks in each of `parts` parts. */
+static oce_conv2d_tiles blocks_in_parts(oce_device *device, int64_t filters, int64_t parts) {
+    oce_conv2d_tiles tiles = oce_conv2d_blocks_of(device, filters / parts);
+    tiles.channels = tiles.padded = filters;
+    tiles.parts[0].blocks *= parts;
+    return tiles;
+}
+
+/* Whole images for each unit; of fewer images than that, parts of the output channels. Not if the
+ * units are done much sooner when they share images, and another launch pools. Narrow vectors: see
+ * suits() of conv2d_winograd.c. */
 bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
                               oce_winograd_state *state) {
     const oce_limits *limits = oce_device_limits(device);
-    const oce_winograd_state s = {
-        .w = oce_winograd_pass_of(shape, OCE_PASS_FORWARD),
-        .blocks = oce_conv2d_blocks_of(device, shape->filters),
-        .local_floats =
-            limits->local_bytes >= POOLED_FLOATS * sizeof(float) ? (int64_t)POOLED_FLOATS : 0};
-    if (limits->vector_width < 8 || oce_winograd_has_large_filter(&s) ||
-        !set_run(&s, shape->batch, limits->compute_units, state))
+    const int64_t vectors = shape->filters / limits->vector_width;
+    oce_winograd_state s = {.w = oce_winograd_pass_of(shape, OCE_PASS_FORWARD),
+                            .output_parts = 1,
+                            .blocks = oce_conv2d_blocks_of(device, shape->filters),
+                            .local_floats = limits->local_bytes >= POOLED_FLOATS * sizeof(float)
+                                                ? (int64_t)POOLED_FLOATS
+                                                : 0};
+    if (limits->vector_width < 8 || oce_winograd_has_large_filter(&s))
+        return false;
+    const double most = time_apart(&s, limits->compute_units) * 9 / 8;
+    double least = INFINITY;
+    for (int64_t parts = 1; least > most && parts <= oce_min_int64(vectors, MOST_PARTS); parts++) {
+        if (vectors % parts != 0)
+            continue;
+        s.output_parts = parts;
+        s.blocks = blocks_in_parts(device, shape->filters, parts);
+        *state = s;
+        least = set_run(state, shape->batch, limits->compute_units);
+    }
+    if (least > most || isinf(least))
         return false;
     if (state->local_floats == 0)
         state->groups =
@@ -122,10 +172,11 @@ oce_status oce_winograd_run_pooled(const oce_conv2d_shape *shape, const oce_wino
                             oce_arg_int(w->grid[1]),
                             oce_arg_long(w->tiles),
                             oce_arg_int(state->chunk),
-                            oce_arg_int(state->blocks.parts[0].blocks),
+                            oce_arg_int(state->blocks.parts[0].blocks / state->output_parts),
                             oce_arg_int(state->run),
                             oce_arg_int(state->kept),
                             oce_arg_int(shape->activation == OCE_ACTIVATION_RELU)};
-    return oce_launch(state->blocks.parts[0].kernel, oce_range_groups(state->groups, 1, 1), args,
+    return oce_launch(state->blocks.parts[0].kernel,
+                      oce_range_groups(state->groups, state->output_parts, 1), args,
                       OCE_COUNT(args));
 }
