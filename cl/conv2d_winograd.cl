@@ -231,8 +231,8 @@ static inline void load_chunk(__global const float *x, const long x_image, const
 
 /*
  * y = act(conv(x) + bias). A group takes chunks of chunk_tiles tiles (a multiple of TILE_ROWS) of
- * the `tiles` tiles of all images, get_num_groups() apart, through all `blocks` blocks of output
- * channels. Its scratch memory, scratch_group floats, holds the transformed inputs
+ * the `tiles` tiles of all images, get_num_groups(0) apart, through part_blocks blocks of output
+ * channels (dimension 1: parts of so many). Its scratch memory, scratch_group floats, holds the transformed inputs
  * [position][tile][channel] and the products of one block [position][tile][TILE_WIDTH], with gaps
  * between positions so that they do not all fall on the same sets of the cache. is_large: y may be
  * streamed, which its alignment must allow too.
@@ -243,21 +243,22 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                              const int rows, const int columns, const int top, const int left,
                              const int channels, const int output_rows, const int output_columns,
                              const int tile_rows, const int tile_columns, const long tiles,
-                             const int chunk_tiles, const int blocks, const int relu,
+                             const int chunk_tiles, const int part_blocks, const int relu,
                              const int is_large) {
     const bool streams =
         CAN_STREAM && is_large &&
         ((size_t)AT(y) / sizeof(float) | y_image | y_down | y_right) % VW == 0;
     const int in_position = chunk_tiles * channels + 16;
     const int product_position = chunk_tiles * TILE_WIDTH + 16;
-    TAKE_SCRATCH(in, get_group_id(0));
+    const int first_block = get_group_id(1) * part_blocks;
+    TAKE_SCRATCH(in, get_group_id(1) * get_num_groups(0) + get_group_id(0));
     SCRATCH float *product = in + POSITIONS * in_position;
     const long step = get_num_groups(0) * (long)chunk_tiles;
     for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
         const int count = (int)min((long)chunk_tiles, tiles - first);
         load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels, tile_rows,
                    tile_columns, tiles, first, count, in, in_position);
-        for (int block = 0; block < blocks; block++) {
+        for (int block = first_block; block < first_block + part_blocks; block++) {
             __global const float *panel =
                 AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH;
             multiply_block(in, in_position, panel, channels, count, product, product_position);

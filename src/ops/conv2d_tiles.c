@@ -15,7 +15,8 @@ enum {
     SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
     BLOCK_PIXELS = 96,      /* of dY, kept in the first cache */
     MOST_ROUNDS = 50000,    /* of the loops of a group, with narrow vectors */
-    CLIPPED_SHARE = 16      /* one of so many taps must be outside the image */
+    TILE_ROUNDS = 64,  /* of a tile, besides the steps: what is said to be unrolled counts too */
+    CLIPPED_SHARE = 16 /* one of so many taps must be outside the image */
 };
 
 /* Flops of a group: enough to hide what starting it costs, not so many that units run idle. */
@@ -194,7 +195,8 @@ int64_t oce_conv2d_group_pixels(const oce_conv2d_work *w, const oce_conv2d_part 
     group = oce_max_int64(oce_min_int64(group, most), least_flops / flops);
     /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
     if (vector == 4)
-        group = oce_min_int64(group, MOST_ROUNDS / w->most_steps * part->rows);
+        group =
+            oce_min_int64(group, MOST_ROUNDS / (w->most_steps * 5 / 4 + TILE_ROUNDS) * part->rows);
     return oce_ceil_div(oce_max_int64(group, 1), part->rows) * part->rows;
 }
 

@@ -24,7 +24,8 @@ enum {
     GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
-    PART_CHANNELS = 64   /* input channels of a group of the filter gradient, at most */
+    PART_CHANNELS = 64,  /* input channels of a group of the filter gradient, at most */
+    MOST_ROUNDS = 40000  /* of the loops of a group, with narrow vectors */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -41,9 +42,15 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
                    char *reason, size_t reason_bytes) {
     (void)pass;
     const int vector = limits->vector_width;
+    const int64_t alpha = shape->window.size[0] + 3;
     if (!oce_winograd_window(&shape->window, reason, reason_bytes))
         return false;
-    if (shape->channels % vector != 0 || shape->filters % vector != 0)
+    if (vector == 4 && shape->channels * alpha * alpha > MOST_ROUNDS)
+        snprintf(reason, reason_bytes,
+                 "the sums of %lld channels take longer loops than some drivers survive that ask "
+                 "for narrow vectors",
+                 (long long)shape->channels);
+    else if (shape->channels % vector != 0 || shape->filters % vector != 0)
         snprintf(reason, reason_bytes,
                  "%lld channels and %lld filters are not both multiples of %d, the device's vector",
                  (long long)shape->channels, (long long)shape->filters, vector);
@@ -55,9 +62,8 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
 /*
  * Where the transforms pay, and where the error stays below 2e-5 of the largest value: it grows
  * with the number of terms of a sum, which are the input channels of the pass. The filter gradient
- * adds in chunks of tiles; its error stays below 1e-5 for any number of them. A group takes a chunk
- * through more rounds of loops than one driver of narrow vectors survives: llvmpipe ends an item's
- * loops after 65,535 in total.
+ * adds in chunks of tiles; its error stays below 1e-5 for any number of them. With narrow vectors
+ * loops must be too short to pay.
  */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
     if (limits->vector_width < 8)
@@ -141,16 +147,60 @@ static int64_t local_floats(const oce_limits *limits) {
     return most < SCRATCH_FLOATS ? (int64_t)(most / GAP * GAP) : SCRATCH_FLOATS;
 }
 
+/*
+ * How often the loops of a group go round: llvmpipe ends an item's loops after 65,535 rounds in
+ * total, and nobody is told, and counts much of what should be unrolled. Of a transform of `tiles`
+ * tiles of `channels` channels; of the products of `rows` rows with a block's columns, `depth`
+ * long, for all positions.
+ */
+static int64_t transform_rounds(const oce_winograd_state *s, int64_t tiles, int64_t channels) {
+    return tiles * channels / s->blocks.vector * 2 * s->w.alpha;
+}
+
+static int64_t product_rounds(const oce_winograd_state *s, int64_t rows, int64_t depth) {
+    return s->w.alpha * s->w.alpha * oce_ceil_div(rows, s->blocks.parts[0].rows) * (depth + 24);
+}
+
+static int64_t gradient_rounds(const oce_winograd_state *s, int64_t part_channels) {
+    const int64_t tiles = oce_ceil_div(s->w.tiles, s->splits);
+    return transform_rounds(s, tiles, part_channels + block_width(s)) +
+           oce_ceil_div(tiles, GRADIENT_TILES) * product_rounds(s, part_channels, GRADIENT_TILES);
+}
+
 /* Parts as large as may be, so that dY is seldom transformed again, but one for each unit. */
 static void set_parts(const oce_limits *limits, oce_winograd_state *state) {
     const int64_t vectors = state->w.channels / state->blocks.vector;
     const int64_t others = state->splits * state->blocks.parts[0].blocks;
     int64_t most = PART_CHANNELS / state->blocks.vector;
+    bool is_too_long = false;
     do {
         state->parts = vectors / divisor_up_to(vectors, most);
         most /= 2;
-    } while (most > 0 && state->parts * others < limits->compute_units);
+        is_too_long = state->blocks.vector == 4 &&
+                      gradient_rounds(state, state->w.channels / state->parts) > MOST_ROUNDS;
+    } while (most > 0 && (state->parts * others < limits->compute_units || is_too_long));
     state->groups = state->parts * others;
+}
+
+/* With narrow vectors: the smallest chunks, parts of the output channels, and groups for so many
+ * chunks that their loops end in time. */
+static void shorten_loops(oce_winograd_state *state) {
+    const int64_t blocks = state->blocks.parts[0].blocks, width = block_width(state);
+    state->chunk = state->blocks.parts[0].rows;
+    int64_t rounds = 0;
+    for (int64_t parts = 1; parts <= blocks; parts++) {
+        if (blocks % parts != 0)
+            continue;
+        state->output_parts = parts;
+        rounds = transform_rounds(state, state->chunk, state->w.channels) +
+                 blocks / parts *
+                     (product_rounds(state, state->chunk, state->w.channels) +
+                      transform_rounds(state, state->chunk, width));
+        if (rounds <= MOST_ROUNDS)
+            break;
+    }
+    const int64_t chunks = oce_ceil_div(state->w.tiles, state->chunk);
+    state->groups = oce_ceil_div(chunks, oce_max_int64(MOST_ROUNDS / rounds, 1));
 }
 
 static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
@@ -172,6 +222,8 @@ static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
     state->groups = oce_ceil_div(state->w.tiles, state->chunk);
     if (local == 0)
         state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
+    if (state->blocks.vector == 4)
+        shorten_loops(state);
 }
 
 /* Of few tiles each unit gets one chunk: lower register tiles, of at least half the rows, where
@@ -356,10 +408,11 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_
                             oce_arg_int(state->w.grid[1]),
                             oce_arg_long(state->w.tiles),
                             oce_arg_int(state->chunk),
-                            oce_arg_int(state->blocks.parts[0].blocks),
+                            oce_arg_int(state->blocks.parts[0].blocks / state->output_parts),
                             oce_arg_int(is_forward && shape->activation == OCE_ACTIVATION_RELU),
                             oce_arg_int(state->streams)};
-    return oce_launch(state->blocks.parts[0].kernel, oce_range_groups(state->groups, 1, 1), args,
+    return oce_launch(state->blocks.parts[0].kernel,
+                      oce_range_groups(state->groups, state->output_parts, 1), args,
                       OCE_COUNT(args));
 }
 

@@ -15,7 +15,7 @@ typedef struct oce_winograd_state {
     int64_t groups;
     bool streams;          /* Y is so large that its stores should pass by the caches */
     int64_t local_floats;  /* of a group's scratch memory; 0: each has a part of a buffer */
-    int64_t output_parts;  /* pooled: of the output channels, each for groups of its own; else 1 */
+    int64_t output_parts;  /* of the output channels, each for groups of its own */
     int64_t run, kept;     /* pooled: images of a group; whose outputs its scratch memory holds */
     int64_t splits, parts; /* filter gradient: of the tiles, of the input channels */
 } oce_winograd_state;

@@ -21,7 +21,7 @@ enum {
     MOST_COLUMNS = 64,
     MOST_BAND = 64,      /* rows of a pool's outputs of a part */
     MOST_VECTORS = 16,   /* of output channels of a part */
-    MOST_ROUNDS = 50000, /* of the loops of a part, with narrow vectors */
+    MOST_ROUNDS = 40000, /* of the loops of a part, with narrow vectors */
     LEAST_GROUPS = 8     /* that share a buffer as scratch memory */
 };
 
@@ -99,22 +99,31 @@ static int64_t part_time(const few_state *state, const int64_t part[2]) {
     return 1000 + planes + inputs + outputs;
 }
 
-/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
-static bool is_too_long(const few_state *state, const int64_t part[2]) {
+/* How often the loops of a part go round. */
+static int64_t rounds_of(const few_state *state, const int64_t part[2]) {
     const int64_t planes = (part[0] + 1) * (part[1] + 1) * TILE * (state->channels + 1);
+    const int64_t inputs = part[0] * (part[1] + 1) * state->channels * state->alpha / 2;
     const int64_t outputs =
-        part[0] * part[1] * part_vectors(state) * state->alpha * (state->channels + 2);
+        part[0] * part[1] * part_vectors(state) * (state->alpha * (state->channels + 1) + TILE + 4);
     /* At most a window for each pixel, and a round for each of its positions */
     const int64_t pooled =
         part[0] * part[1] * TILE * TILE * state->vectors * state->window_positions;
-    return state->vector == 4 && planes + outputs + pooled > MOST_ROUNDS;
+    return planes + inputs + outputs + pooled;
+}
+
+/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+static bool is_too_long(const few_state *state, const int64_t part[2]) {
+    return state->vector == 4 && rounds_of(state, part) > MOST_ROUNDS;
 }
 
 /* How many groups share scratch memory for `state->parts` parts. */
 static int64_t group_count(const oce_limits *limits, const few_state *state) {
-    return state->local_floats > 0
-               ? state->parts
-               : oce_min_int64(state->parts, oce_max_int64(limits->compute_units, LEAST_GROUPS));
+    int64_t least = oce_max_int64(limits->compute_units, LEAST_GROUPS);
+    if (state->vector == 4) {
+        const int64_t most_parts = MOST_ROUNDS / rounds_of(state, state->part);
+        least = oce_max_int64(least, oce_ceil_div(state->parts, oce_max_int64(most_parts, 1)));
+    }
+    return state->local_floats > 0 ? state->parts : oce_min_int64(state->parts, least);
 }
 
 /* The parts of an image with which the units are done soonest. */

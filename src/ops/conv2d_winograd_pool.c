@@ -10,7 +10,8 @@ enum {
     STREAM_TILES = 4,          /* reading the filter takes as long as computing so many tiles */
     MOST_IMAGES = 64,          /* of a group */
     MOST_PARTS = 4,            /* of the output channels: more transform the inputs too often */
-    LEAST_GROUPS = 8           /* that share a buffer as scratch memory */
+    LEAST_GROUPS = 8,          /* that share a buffer as scratch memory */
+    MOST_ROUNDS = 40000        /* of the loops of a group, with narrow vectors */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -84,6 +85,23 @@ static double set_run(oce_winograd_state *state, int64_t batch, int units) {
     return least;
 }
 
+/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+static bool is_too_long(const oce_winograd_state *s, const oce_window_geometry *pool,
+                        int64_t batch) {
+    const oce_conv2d_part *part = &s->blocks.parts[0];
+    const int64_t runs = oce_ceil_div(oce_ceil_div(batch, s->run), s->groups);
+    const int64_t tiles = s->run * s->w.grid[0] * s->w.grid[1], alpha = s->w.alpha;
+    const int64_t vectors = s->w.filters / s->output_parts / s->blocks.vector;
+    const int64_t inputs = tiles * s->w.channels / s->blocks.vector * 2 * alpha;
+    const int64_t products = part->blocks / s->output_parts * alpha * alpha *
+                             (tiles / part->rows + oce_ceil_div(tiles, s->chunk)) *
+                             (s->w.channels + 24);
+    const int64_t outputs = tiles * vectors * (alpha + s->w.tile);
+    const int64_t pooled =
+        s->run * pool->output[0] * pool->output[1] * vectors * (pool->size[0] * pool->size[1] + 1);
+    return s->blocks.vector == 4 && runs * (inputs + products + outputs + pooled) > MOST_ROUNDS;
+}
+
 /* As oce_conv2d_blocks_of(), whole blocks in each of `parts` parts. */
 static oce_conv2d_tiles blocks_in_parts(oce_device *device, int64_t filters, int64_t parts) {
     oce_conv2d_tiles tiles = oce_conv2d_blocks_of(device, filters / parts);
@@ -93,8 +111,7 @@ static oce_conv2d_tiles blocks_in_parts(oce_device *device, int64_t filters, int
 }
 
 /* Whole images for each unit; of fewer images than that, parts of the output channels. Not if the
- * units are done much sooner when they share images, and another launch pools. Narrow vectors: see
- * suits() of conv2d_winograd.c. */
+ * units are done much sooner when they share images, and another launch pools. */
 bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
                               oce_winograd_state *state) {
     const oce_limits *limits = oce_device_limits(device);
@@ -105,7 +122,7 @@ bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
                             .local_floats = limits->local_bytes >= POOLED_FLOATS * sizeof(float)
                                                 ? (int64_t)POOLED_FLOATS
                                                 : 0};
-    if (limits->vector_width < 8 || oce_winograd_has_large_filter(&s))
+    if (oce_winograd_has_large_filter(&s))
         return false;
     const double most = time_apart(&s, limits->compute_units) * 9 / 8;
     double least = INFINITY;
@@ -122,7 +139,7 @@ bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
     if (state->local_floats == 0)
         state->groups =
             oce_min_int64(state->groups, oce_max_int64(limits->compute_units, LEAST_GROUPS));
-    return true;
+    return !is_too_long(state, &shape->pool, shape->batch);
 }
 
 oce_status oce_winograd_get_pooled(oce_device *device, const oce_conv2d_shape *shape,
