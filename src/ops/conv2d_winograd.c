@@ -187,8 +187,8 @@ static void set_parts(const oce_limits *limits, oce_winograd_state *state) {
 static void shorten_loops(oce_winograd_state *state) {
     const int64_t blocks = state->blocks.parts[0].blocks, width = block_width(state);
     state->chunk = state->blocks.parts[0].rows;
-    int64_t rounds = 0;
-    for (int64_t parts = 1; parts <= blocks; parts++) {
+    int64_t rounds = INT64_MAX;
+    for (int64_t parts = 1; rounds > MOST_ROUNDS && parts <= blocks; parts++) {
         if (blocks % parts != 0)
             continue;
         state->output_parts = parts;
@@ -196,8 +196,6 @@ static void shorten_loops(oce_winograd_state *state) {
                  blocks / parts *
                      (product_rounds(state, state->chunk, state->w.channels) +
                       transform_rounds(state, state->chunk, width));
-        if (rounds <= MOST_ROUNDS)
-            break;
     }
     const int64_t chunks = oce_ceil_div(state->w.tiles, state->chunk);
     state->groups = oce_ceil_div(chunks, oce_max_int64(MOST_ROUNDS / rounds, 1));
