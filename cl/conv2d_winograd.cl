@@ -232,8 +232,8 @@ static inline void load_chunk(__global const float *x, const long x_image, const
 /*
  * y = act(conv(x) + bias). A group takes chunks of chunk_tiles tiles (a multiple of TILE_ROWS) of
  * the `tiles` tiles of all images, get_num_groups(0) apart, through part_blocks blocks of output
- * channels (dimension 1: parts of so many). Its scratch memory, scratch_group floats, holds the transformed inputs
- * [position][tile][channel] and the products of one block [position][tile][TILE_WIDTH], with gaps
+ * channels (dimension 1: parts of so many). Its scratch memory, scratch_group floats, holds the
+ * transformed inputs [position][tile][channel] and the products of one block [position][tile][TILE_WIDTH], with gaps
  * between positions so that they do not all fall on the same sets of the cache. is_large: y may be
  * streamed, which its alignment must allow too.
  */

@@ -110,6 +110,20 @@ Test(conv2d_winograd, computes_in_vectors_of_4) {
     check_sizes("4", 5);
 }
 
+/* One sum of so many channels is a loop that not every driver of narrow vectors ends. */
+Test(conv2d_winograd, refuses_sums_that_are_too_long_for_narrow_vectors, .init = skip_on_gpus) {
+    setenv("OCELLI_VECTOR_WIDTH", "4", 1);
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc desc = describe(1, 4, 4, 16, 2048, 3);
+    oce_conv2d_plan *plan = NULL;
+    TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD | OCE_PASS_FILTER_GRAD, &plan));
+    oce_conv2d_plan_destroy(plan);
+    cr_expect(oce_conv2d_plan_create(device, &desc, OCE_PASS_INPUT_GRAD, &plan) ==
+              OCE_ERROR_UNSUPPORTED);
+    cr_expect(strstr(oce_last_error(), "2048 channels") != NULL, "%s", oce_last_error());
+    oce_device_close(device);
+}
+
 /* Few channels, of any number, to any number of filters. */
 static void check_few_channels(const char *vector_width) {
     if (vector_width != NULL)

@@ -40,16 +40,18 @@ typedef struct winograd_space {
 
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
-    (void)pass;
     const int vector = limits->vector_width;
     const int64_t alpha = shape->window.size[0] + 3;
+    const int64_t depth = pass == OCE_PASS_FORWARD      ? shape->channels
+                          : pass == OCE_PASS_INPUT_GRAD ? shape->filters
+                                                        : 0; /* a chunk, of few tiles */
     if (!oce_winograd_window(&shape->window, reason, reason_bytes))
         return false;
-    if (vector == 4 && shape->channels * alpha * alpha > MOST_ROUNDS)
+    if (vector == 4 && depth * alpha * alpha > MOST_ROUNDS)
         snprintf(reason, reason_bytes,
                  "the sums of %lld channels take longer loops than some drivers survive that ask "
                  "for narrow vectors",
-                 (long long)shape->channels);
+                 (long long)depth);
     else if (shape->channels % vector != 0 || shape->filters % vector != 0)
         snprintf(reason, reason_bytes,
                  "%lld channels and %lld filters are not both multiples of %d, the device's vector",

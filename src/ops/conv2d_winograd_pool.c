@@ -46,31 +46,18 @@ static double part_share(const oce_winograd_state *state) {
     return (inputs + outputs / (double)state->output_parts) / (inputs + outputs);
 }
 
-/* How long the units take, in tiles, if they share images; INFINITY if nothing fits. */
-static double time_apart(const oce_winograd_state *from, int units) {
-    oce_winograd_state s = *from;
+/* The chunk, and the images of a group, with which the units are done soonest, and how long they
+ * take, in tiles; *shared: how long if they shared images. INFINITY if nothing fits. */
+static double set_run(oce_winograd_state *state, int64_t batch, int units, double *shared) {
+    oce_winograd_state s = *state;
     const int64_t rows = s.blocks.parts[0].rows, image_tiles = s.w.grid[0] * s.w.grid[1];
-    double least = INFINITY;
+    double least = *shared = INFINITY;
     for (s.chunk = rows; s.chunk < s.w.tiles + rows; s.chunk += rows) {
         s.kept = images_of_chunk(s.chunk, image_tiles);
         if (oce_winograd_scratch(&s, s.chunk) > POOLED_FLOATS)
             break;
         const int64_t chunks = oce_ceil_div(s.w.tiles, s.chunk);
-        least = fmin(least, (double)(oce_ceil_div(chunks, units) * run_time(&s, s.chunk)));
-    }
-    return least;
-}
-
-/* The chunk, and the images of a group, with which the units are done soonest, and how long they
- * take; INFINITY if nothing fits. */
-static double set_run(oce_winograd_state *state, int64_t batch, int units) {
-    oce_winograd_state s = *state;
-    const int64_t rows = s.blocks.parts[0].rows, image_tiles = s.w.grid[0] * s.w.grid[1];
-    double least = INFINITY;
-    for (s.chunk = rows; s.chunk < s.w.tiles + rows; s.chunk += rows) {
-        s.kept = images_of_chunk(s.chunk, image_tiles);
-        if (oce_winograd_scratch(&s, s.chunk) > POOLED_FLOATS)
-            break;
+        *shared = fmin(*shared, (double)(oce_ceil_div(chunks, units) * run_time(&s, s.chunk)));
         for (s.run = 1; s.run <= oce_min_int64(batch, MOST_IMAGES); s.run++) {
             s.groups = oce_ceil_div(batch, s.run);
             const int64_t rounds = oce_ceil_div(s.groups * s.output_parts, units);
@@ -124,15 +111,17 @@ bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
                                                 : 0};
     if (oce_winograd_has_large_filter(&s))
         return false;
-    const double most = time_apart(&s, limits->compute_units) * 9 / 8;
-    double least = INFINITY;
+    double least = INFINITY, most = 0;
     for (int64_t parts = 1; least > most && parts <= oce_min_int64(vectors, MOST_PARTS); parts++) {
         if (vectors % parts != 0)
             continue;
+        double shared = INFINITY;
         s.output_parts = parts;
         s.blocks = blocks_in_parts(device, shape->filters, parts);
         *state = s;
-        least = set_run(state, shape->batch, limits->compute_units);
+        least = set_run(state, shape->batch, limits->compute_units, &shared);
+        if (parts == 1)
+            most = shared * 9 / 8;
     }
     if (least > most || isinf(least))
         return false;
