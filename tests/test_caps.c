@@ -32,10 +32,11 @@ Test(caps, reads_its_list) {
     cr_expect(caps.work_group == UINT64_MAX && caps.extensions == UINT64_MAX);
     TEST_OK(oce_caps_parse("", &caps));
     TEST_OK(oce_caps_parse("work-group=16,local=none,allocation=16M,memory=2G,vector=4,units=2,"
-                           "fma=no,images=no,extensions=none",
+                           "loops=65535,fma=no,images=no,extensions=none",
                            &caps));
     cr_expect(caps.work_group == 16 && caps.local == 0 && caps.allocation == 16 << 20);
-    cr_expect(caps.memory == UINT64_C(2) << 30 && caps.vector == 4 && caps.units == 2);
+    cr_expect(caps.memory == UINT64_C(2) << 30 && caps.vector == 4 && caps.units == 2 &&
+              caps.loops == 65535);
     cr_expect(caps.fma == 0 && caps.images == 0 && caps.extensions == 0);
     TEST_OK(oce_caps_parse("local=32K", &caps));
     cr_expect(caps.local == 32768 && caps.work_group == UINT64_MAX);
@@ -51,6 +52,7 @@ Test(caps, names_a_bad_entry) {
                                       "local=-1",
                                       "allocation= 1",
                                       "vector=none",
+                                      "loops=no",
                                       "images=yes",
                                       "images=1",
                                       "speed=3",
@@ -96,6 +98,10 @@ Test(caps, lower_what_the_device_says) {
     cr_expect_eq(oce_device_limits(device)->max_work_group, before.max_work_group);
     cr_expect_eq(oce_device_limits(device)->local_bytes, before.local_bytes);
     cr_expect_eq(oce_device_limits(device)->compute_units, before.compute_units);
+    cr_expect_eq(oce_device_limits(device)->loop_rounds, before.loop_rounds);
+    oce_device_close(device);
+    device = open_capped("loops=10000");
+    cr_expect_eq(oce_device_limits(device)->loop_rounds, 6000);
     oce_device_close(device);
 }
 
@@ -173,7 +179,8 @@ Test(caps, kernels_use_no_images_and_no_extensions) {
 
 /* Each cap once, with others; tools/test-caps runs whole tests under each alone. */
 static const char *const some_caps[] = {
-    "work-group=1,vector=4", "work-group=64,local=16K,units=1,fma=no", "local=none,vector=8",
+    "work-group=1,vector=4,loops=5000", "work-group=64,local=16K,units=1,fma=no",
+    "local=none,vector=8",
     "work-group=16,local=none,allocation=16M,vector=1,units=1,fma=no,images=no,extensions=no"};
 
 static void check_convolution(oce_device *device) {

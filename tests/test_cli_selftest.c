@@ -69,6 +69,15 @@ Test(cli_selftest, passes_on_a_device_that_works, .timeout = 300) {
     command_free(&result);
 }
 
+/* A driver that breaks loops off has limits that a bug report must name. */
+Test(cli_selftest, tells_how_long_loops_may_be) {
+    static const char *const capped[] = {"OCELLI_CAP=loops=1000", NULL};
+    command_result result = command_ocelli(capped, "selftest", "--quick", "--only", "relu");
+    cr_expect_eq(result.code, 0, "%s%s", result.out, result.err);
+    cr_expect(strstr(result.out, ", loops of at most 600 rounds\n") != NULL, "%s", result.out);
+    command_free(&result);
+}
+
 Test(cli_selftest, json_names_every_operation, .timeout = 300) {
     skip_on_simulator();
     command_result result =

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L /* setenv */
 
 /* The direct family of the convolution: its tiles, tails, blocks, phases and partial sums. */
+#include "ops/conv2d_tiles.h"
 #include "support/conv2d.h"
 #include "support/device.h"
 
@@ -163,4 +164,22 @@ Test(conv2d_direct, leaves_out_one_tap_of_many) {
     const conv2d_placing placing = {{0, 0, 0, 0}, {0, 0, 0, 0}, 50};
     conv2d_check(device, &desc, OCE_PASS_INPUT_GRAD, &placing, 16, 1e-5);
     oce_device_close(device);
+}
+
+/* For drivers that break loops off, so many rounds at most; a tile's at least. */
+Test(conv2d_direct, loops_are_as_short_as_the_driver_needs) {
+    oce_conv2d_tiles tiles = {.vector = 8, .loop_rounds = INT64_MAX};
+    const oce_conv2d_part part = {.blocks = 2, .vectors = 4, .rows = 6};
+    for (int64_t steps = 1; steps < 100000; steps = steps * 3 + 1) {
+        const oce_conv2d_work work = {
+            .pixels = 1000000, .products = 1, .steps = steps, .most_steps = steps};
+        const int64_t all = oce_conv2d_group_pixels(&work, &tiles, &part);
+        tiles.loop_rounds = 20000;
+        const int64_t few = oce_conv2d_group_pixels(&work, &tiles, &part);
+        tiles.loop_rounds = INT64_MAX;
+        cr_expect(few % 6 == 0 && few <= all, "%lld of %lld", (long long)few, (long long)all);
+        cr_expect(few == 6 || few / 6 * steps < 20000, "%lld pixels", (long long)few);
+        cr_expect(few == all || few == 6 || few / 6 * (steps * 2 + 100) > 20000, "%lld pixels",
+                  (long long)few);
+    }
 }

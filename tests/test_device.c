@@ -152,3 +152,50 @@ Test(device, names_a_tile_that_is_none) {
     cr_expect(device == NULL);
     unsetenv("OCELLI_TILE");
 }
+
+/* ---- Loops --------------------------------------------------------------------------------- */
+
+/* How long loops may be planned for on a device with narrow vectors whose loop_probe is `kernel`.
+ */
+static int64_t loop_rounds_with(const char *kernel) {
+    char *folder = scratch_create();
+    scratch_write_text(folder, "common.cl.h", "");
+    scratch_write_text(folder, "loop_probe.cl", kernel);
+    setenv("OCELLI_KERNELS", folder, 1);
+    oce_device *device = test_open_device();
+    const int64_t rounds = oce_device_limits(device)->loop_rounds;
+    oce_device_close(device);
+    scratch_remove(folder);
+    return rounds;
+}
+
+#define PROBE(end)                                                                                 \
+    "__kernel void loop_probe(int n, __global float *y_base, ulong y_at) {\n"                      \
+    "    uint state = 1;\n"                                                                        \
+    "    for (int i = 0; i < n && i < " end "; i++)\n"                                             \
+    "        state = (state * 1664525u + 1013904223u) & 0xFFFFFFu;\n"                              \
+    "    y_base[y_at] = (float)state;\n"                                                           \
+    "}\n"
+
+/* Plans get three fifths of what the driver was seen to let end, or what llvmpipe does if nothing
+ * is known; devices with wider vectors are not asked. */
+Test(device, measures_how_long_loops_may_be) {
+    setenv("OCELLI_CACHE", "off", 1);
+    setenv("OCELLI_DEVICE_CLASS", "cpu", 1);
+    setenv("OCELLI_VECTOR_WIDTH", "4", 1);
+    cr_expect_eq(loop_rounds_with(PROBE("1000")), 600);
+    cr_expect_eq(loop_rounds_with("__kernel void loop_probe(int n, __global float *y, ulong at) {\n"
+                                  "    y[at] = 0.5f;\n"
+                                  "}\n"),
+                 65535 / 5 * 3);
+    cr_expect_eq(loop_rounds_with("no kernel"), 65535 / 5 * 3);
+    const int64_t whole = loop_rounds_with(PROBE("n"));
+    cr_expect(whole == INT64_MAX || whole == 65535 / 5 * 3, "%lld", (long long)whole);
+    setenv("OCELLI_DEVICE_CLASS", "gpu", 1);
+    cr_expect_eq(loop_rounds_with("no kernel"), INT64_MAX);
+    unsetenv("OCELLI_KERNELS");
+    setenv("OCELLI_DEVICE_CLASS", "cpu", 1);
+    oce_device *device = test_open_device();
+    cr_expect_eq(oce_device_limits(device)->loop_rounds, whole, "the kernel that ships");
+    oce_device_close(device);
+}

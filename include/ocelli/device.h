@@ -163,6 +163,9 @@ OCE_API void oce_device_end_rehearsal(oce_device *device);
 /** Closes the device; what was made from it must be gone. NULL is allowed. */
 OCE_API void oce_device_close(oce_device *device);
 OCE_API const oce_device_info *oce_device_get_info(const oce_device *device);
+/** How many rounds of its loops, all together, the kernels plan for in a work-item, as the driver
+ * breaks off longer ones (Mesa's llvmpipe does); INT64_MAX: any number. */
+OCE_API int64_t oce_device_loop_rounds(const oce_device *device);
 /** Waits until everything enqueued has run. Errors: OCE_ERROR_OPENCL. */
 OCE_API oce_status oce_device_finish(oce_device *device);
 

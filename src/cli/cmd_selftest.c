@@ -72,18 +72,22 @@ static void report(const oce_selftest_result *result, void *user) {
 }
 
 /* What a reader of a bug report needs to know about the device. */
-static void print_device(const oce_device_info *info) {
-    char memory[32], local[32];
+static void print_device(const oce_device *device) {
+    const oce_device_info *info = oce_device_get_info(device);
+    const int64_t rounds = oce_device_loop_rounds(device);
+    char memory[32], local[32], loops[64] = "";
+    if (rounds < INT64_MAX)
+        snprintf(loops, sizeof loops, ", loops of at most %lld rounds", (long long)rounds);
     printf("device:   %s (%s, selector %s)\n", info->name, oce_device_type_name(info->type),
            info->selector);
     printf("platform: %s, %s\n", info->platform_name, info->platform_vendor);
     printf("driver:   %s, %s\n", info->driver_version, info->device_version);
     printf("limits:   %u units, %s of memory, groups of %llu items, %s of local memory%s, vectors "
-           "of %u floats\n",
+           "of %u floats%s\n",
            info->compute_units, cli_format_bytes(info->memory_bytes, memory, sizeof memory),
            (unsigned long long)info->max_work_group_size,
            cli_format_bytes(info->local_memory_bytes, local, sizeof local),
-           info->local_memory_is_real ? "" : " (plain memory)", info->vector_width);
+           info->local_memory_is_real ? "" : " (plain memory)", info->vector_width, loops);
 }
 
 static void print_verdict(const selftest_values *given, const oce_selftest_summary *s) {
@@ -126,7 +130,7 @@ static int test(const selftest_values *given, oce_device *device) {
         .quick = given->quick, .only = given->only, .report = report, .user = &out};
     oce_selftest_summary summary;
     if (!given->json)
-        print_device(info);
+        print_device(device);
     if (oce_selftest(device, &options_of_test, &summary) != OCE_OK) {
         json_decref(out.checks);
         return cli_failure();

@@ -20,6 +20,7 @@ static const struct cap {
     {"memory", BYTES, offsetof(oce_caps, memory)},
     {"vector", COUNT, offsetof(oce_caps, vector)},
     {"units", COUNT, offsetof(oce_caps, units)},
+    {"loops", COUNT, offsetof(oce_caps, loops)},
     {"fma", SWITCH, offsetof(oce_caps, fma)},
     {"images", SWITCH, offsetof(oce_caps, images)},
     {"extensions", SWITCH, offsetof(oce_caps, extensions)},
@@ -78,13 +79,13 @@ static oce_status parse_entry(const char *entry, size_t length, oce_caps *caps) 
     }
     return oce_fail(OCE_ERROR_INVALID_ARGUMENT,
                     "OCELLI_CAP: \"%.*s\" is none of work-group, local, allocation, memory, "
-                    "vector, units, fma, images, extensions",
+                    "vector, units, loops, fma, images, extensions",
                     (int)length, entry);
 }
 
 oce_status oce_caps_parse(const char *text, oce_caps *caps) {
     *caps = (oce_caps){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                       UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+                       UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     while (text != NULL && text[0] != '\0') {
         const size_t length = strcspn(text, ",");
         OCE_TRY(parse_entry(text, length, caps));

@@ -8,13 +8,15 @@
  *   memory=BYTES   device memory, of all buffers together
  *   vector=N       native and preferred vector width, in floats
  *   units=N        compute units
+ *   loops=N        rounds of a work-item's loops, all together: the driver would break them off
  *   fma=no         fma() is not fast
  *   images=no      no image support
  *   extensions=no  no extensions
  *
  * BYTES may end in K, M or G (of 1024). A cap lowers what the driver says and never raises it. The
  * capped values are what oce_device_info and oce_limits have, so every layer sees the smaller
- * device; and buffers, kernels and launches beyond a cap fail as they would on one. Only CLBlast
+ * device; and buffers, kernels and launches beyond a cap fail as they would on one. Loops go on
+ * beyond theirs, which only plans see. CLBlast
  * asks the driver itself: it is not used below its least needs (src/ops/gemm_clblast.c), and knows
  * no caps above them.
  */
@@ -25,7 +27,7 @@
 
 /* UINT64_MAX: not capped. */
 typedef struct oce_caps {
-    uint64_t work_group, local, allocation, memory, vector, units;
+    uint64_t work_group, local, allocation, memory, vector, units, loops;
     uint64_t fma, images, extensions; /* 0: none */
 } oce_caps;
 

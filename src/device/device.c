@@ -64,7 +64,9 @@ static oce_status open_entry(oce_device *device) {
         return oce_opencl_fail(code, "creating a context on \"%s\"", device->entry->info.name);
     device->limits = query_limits(device->entry);
     OCE_TRY(read_tile(&device->limits.tile));
-    return create_queue(device, 0);
+    OCE_TRY(create_queue(device, 0));
+    oce_device_probe_loops(device);
+    return OCE_OK;
 }
 
 oce_status oce_device_open(const char *selector, oce_device **result) {
@@ -116,6 +118,10 @@ void oce_device_close(oce_device *device) {
 
 const oce_device_info *oce_device_get_info(const oce_device *device) {
     return &device->entry->info;
+}
+
+int64_t oce_device_loop_rounds(const oce_device *device) {
+    return device->limits.loop_rounds;
 }
 
 const char *oce_device_platform_version(const oce_device *device) {

@@ -31,7 +31,9 @@ typedef struct oce_limits {
     uint64_t global_bytes; /* device memory */
     bool has_fast_fma;     /* FP_FAST_FMAF: fma() is one instruction */
     bool unified_memory;   /* shares its memory with the host */
-    char tile;             /* OCELLI_TILE: the only tile of the GPU families to be used; 0: any */
+    int64_t loop_rounds; /* that a work-item's loops may be planned for, all together: some drivers
+                            break loops off; INT64_MAX: any */
+    char tile;           /* OCELLI_TILE: the only tile of the GPU families to be used; 0: any */
 } oce_limits;
 
 const oce_limits *oce_device_limits(const oce_device *device);

@@ -106,6 +106,9 @@ struct oce_buffer {
     size_t bytes; /* without the slack */
 };
 
+/* Fills device->limits.loop_rounds. */
+void oce_device_probe_loops(oce_device *device);
+
 /* A few bytes for this layer's own use, which faults do not count. */
 oce_status oce_buffer_create_small(oce_device *device, size_t bytes, oce_buffer **result);
 

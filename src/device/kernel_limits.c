@@ -1,7 +1,10 @@
 /* What a kernel needs and allows. Drivers answer wrongly at times, and would lose kernels that they
  * can run: Mesa 22.3 counts local memory twice, and gives the width of its vectors for the largest
- * group. A kernel whose needs are known, group_probe, tells what their answers are worth. */
+ * group. A kernel whose needs are known, group_probe, tells what their answers are worth; another,
+ * loop_probe, how long loops may be. */
 #include "device/internal.h"
+
+#include "base/size.h"
 
 enum { PROBED_FLOATS = 256, PROBED_BYTES = PROBED_FLOATS * sizeof(float) };
 
@@ -88,4 +91,50 @@ oce_status oce_kernel_query(oce_kernel *kernel) {
         CL_SUCCESS)
         kernel->private_bytes = 0;
     return OCE_OK;
+}
+
+/* ---- Loops --------------------------------------------------------------------------------- */
+
+/* The loops' limit where none is known: Mesa's. */
+enum { USUAL_LOOP_LIMIT = 65535, PROBED_ROUNDS = 1 << 17 };
+
+/* After how many rounds of loop_probe its generator has this state; -1: not within those asked. */
+static int64_t rounds_until(float state) {
+    uint32_t at = 1;
+    for (int64_t rounds = 0; rounds <= PROBED_ROUNDS; rounds++) {
+        if ((float)at == state)
+            return rounds;
+        at = (at * 1664525u + 1013904223u) & 0xFFFFFFu;
+    }
+    return -1;
+}
+
+/* After how many rounds the driver breaks off a work-item's loops; INT64_MAX: it does not. */
+static int64_t loop_limit(oce_device *device) {
+    oce_kernel *kernel = NULL;
+    oce_buffer *buffer = NULL;
+    float state = 0;
+    if (oce_buffer_create_small(device, sizeof state, &buffer) != OCE_OK)
+        return USUAL_LOOP_LIMIT;
+    const oce_arg args[] = {oce_arg_int(PROBED_ROUNDS), oce_arg_part(buffer, 0)};
+    const bool runs =
+        oce_kernel_get(device, "loop_probe.cl", "loop_probe", NULL, &kernel) == OCE_OK &&
+        oce_launch(kernel, oce_range_groups(1, 1, 1), args, OCE_COUNT(args)) == OCE_OK &&
+        oce_buffer_read(buffer, 0, &state, sizeof state) == OCE_OK;
+    oce_buffer_destroy(buffer);
+    const int64_t rounds = runs ? rounds_until(state) : -1;
+    return rounds == PROBED_ROUNDS ? INT64_MAX : rounds > 0 ? rounds : USUAL_LOOP_LIMIT;
+}
+
+/*
+ * Drivers that vectorise across work-items, as llvmpipe does, ask for the narrowest vectors; the
+ * others are spared the build of a kernel. Plans estimate their rounds, and what should be unrolled
+ * may count: three fifths of the limit leave room for that.
+ */
+void oce_device_probe_loops(oce_device *device) {
+    const uint64_t cap = device->list->caps.loops;
+    int64_t limit = cap < INT64_MAX ? (int64_t)cap : INT64_MAX;
+    if (device->limits.is_cpu && device->limits.vector_width == 4)
+        limit = oce_min_int64(limit, loop_limit(device));
+    device->limits.loop_rounds = limit < INT64_MAX ? oce_max_int64(limit / 5 * 3, 1) : INT64_MAX;
 }

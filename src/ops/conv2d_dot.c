@@ -9,8 +9,7 @@ enum {
     MOST_OUTPUTS = 8,
     LEAST_SUMS = 8, /* of a tile: what hides the latency of the multiplier */
     TILE_COST = 5,  /* of adding an output's lanes and storing it, in multiply-adds of a vector */
-    GROUPS = 256,   /* wanted: a few for each of 64 compute units */
-    MOST_ROUNDS = 50000 /* of the loops of a group, with narrow vectors */
+    GROUPS = 256    /* wanted: a few for each of 64 compute units */
 };
 
 /* Multiply-adds of vectors of a group: enough to hide what starting it costs, not so many that
@@ -55,8 +54,10 @@ bool oce_conv2d_dot_suits(const oce_conv2d_shape *shape, const oce_limits *limit
 }
 
 oce_status oce_conv2d_dot_get(oce_device *device, int64_t outputs, oce_conv2d_dot *dot) {
-    const int vector = oce_device_limits(device)->vector_width;
-    *dot = (oce_conv2d_dot){.vector = vector, .outputs = (int)outputs};
+    const oce_limits *limits = oce_device_limits(device);
+    const int vector = limits->vector_width;
+    *dot = (oce_conv2d_dot){
+        .vector = vector, .outputs = (int)outputs, .loop_rounds = limits->loop_rounds};
     dot->pixels = (vector > LEAST_SUMS ? vector : LEAST_SUMS) / dot->outputs;
     oce_defines defines = {0};
     oce_define(&defines, "DOT_OUTPUTS", outputs);
@@ -77,12 +78,11 @@ void oce_conv2d_dot_extents(const oce_conv2d_dot *dot, const oce_conv2d_shape *s
 
 static int64_t group_pixels(const oce_conv2d_dot *dot, int64_t pixels, int64_t steps) {
     const int64_t work = steps * dot->outputs + TILE_COST * dot->outputs;
+    const int64_t most_tiles = dot->loop_rounds / (steps * 2);
     int64_t group = oce_min_int64(pixels / GROUPS, most_work / work);
     group = oce_max_int64(group, least_work / work);
-    /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
-    if (dot->vector == 4)
-        group = oce_min_int64(group, MOST_ROUNDS / (steps * 2) * dot->pixels);
-    return oce_ceil_div(oce_max_int64(group, 1), dot->pixels) * dot->pixels;
+    group = oce_max_int64(oce_ceil_div(group, dot->pixels), 1);
+    return oce_min_int64(group, oce_max_int64(most_tiles, 1)) * dot->pixels;
 }
 
 oce_status oce_conv2d_dot_run(const oce_conv2d_dot *dot, const oce_conv2d_product *p,

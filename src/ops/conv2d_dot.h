@@ -9,6 +9,7 @@
 
 typedef struct oce_conv2d_dot {
     int vector, outputs, pixels; /* floats, output channels, pixels of a tile */
+    int64_t loop_rounds;         /* see oce_limits */
     oce_kernel *pack, *product;
 } oce_conv2d_dot;
 

@@ -173,7 +173,7 @@ static oce_status run_all(const oce_conv2d_gradient *d, const oce_tensor *dy) {
     const bool clips = any_clips(g, 0) || any_clips(g, 1);
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
-        const int64_t group = oce_conv2d_group_pixels(&work, part, tiles->vector);
+        const int64_t group = oce_conv2d_group_pixels(&work, tiles, part);
         const oce_arg args[] = {
             oce_arg_tensor(dy),
             OCE_STRIDE_ARGS(dy),

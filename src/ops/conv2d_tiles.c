@@ -14,7 +14,6 @@ enum {
     SUM_FLOATS = 1 << 14,   /* of an item, about */
     SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
     BLOCK_PIXELS = 96,      /* of dY, kept in the first cache */
-    MOST_ROUNDS = 50000,    /* of the loops of a group, with narrow vectors */
     TILE_ROUNDS = 64,  /* of a tile, besides the steps: what is said to be unrolled counts too */
     CLIPPED_SHARE = 16 /* one of so many taps must be outside the image */
 };
@@ -56,8 +55,10 @@ static oce_status get_part(oce_device *device, const char *source, const char *k
 
 oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
                                 int64_t channels, oce_conv2d_tiles *tiles) {
-    const int vector = oce_device_limits(device)->vector_width;
-    *tiles = (oce_conv2d_tiles){.vector = vector, .channels = channels};
+    const oce_limits *limits = oce_device_limits(device);
+    const int vector = limits->vector_width;
+    *tiles = (oce_conv2d_tiles){
+        .vector = vector, .loop_rounds = limits->loop_rounds, .channels = channels};
     if (channels == 0)
         return OCE_OK;
     const int64_t most = most_vectors(vector);
@@ -84,13 +85,17 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
 }
 
 oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels) {
-    const int vector = oce_device_limits(device)->vector_width;
+    const oce_limits *limits = oce_device_limits(device);
+    const int vector = limits->vector_width;
     const int64_t all = channels / vector;
     int vectors = most_vectors(vector);
     while (all % vectors != 0)
         vectors--;
-    oce_conv2d_tiles tiles = {
-        .vector = vector, .channels = channels, .padded = channels, .count = 1};
+    oce_conv2d_tiles tiles = {.vector = vector,
+                              .loop_rounds = limits->loop_rounds,
+                              .channels = channels,
+                              .padded = channels,
+                              .count = 1};
     tiles.parts[0] = (oce_conv2d_part){.blocks = all / vectors,
                                        .vectors = vectors,
                                        .lanes = vector,
@@ -188,16 +193,15 @@ oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_
     };
 }
 
-int64_t oce_conv2d_group_pixels(const oce_conv2d_work *w, const oce_conv2d_part *part, int vector) {
-    const int64_t flops = 2 * w->steps * part->vectors * vector;
+int64_t oce_conv2d_group_pixels(const oce_conv2d_work *w, const oce_conv2d_tiles *tiles,
+                                const oce_conv2d_part *part) {
+    const int64_t flops = 2 * w->steps * part->vectors * tiles->vector;
+    const int64_t most_tiles = tiles->loop_rounds / (w->most_steps * 5 / 4 + TILE_ROUNDS);
     const int64_t most = oce_max_int64(most_flops / flops, 48); /* so that a panel's load pays */
     int64_t group = w->pixels * w->products * part->blocks / GROUPS;
     group = oce_max_int64(oce_min_int64(group, most), least_flops / flops);
-    /* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
-    if (vector == 4)
-        group =
-            oce_min_int64(group, MOST_ROUNDS / (w->most_steps * 5 / 4 + TILE_ROUNDS) * part->rows);
-    return oce_ceil_div(oce_max_int64(group, 1), part->rows) * part->rows;
+    group = oce_max_int64(oce_ceil_div(group, part->rows), 1);
+    return oce_min_int64(group, oce_max_int64(most_tiles, 1)) * part->rows;
 }
 
 int64_t oce_conv2d_pass_rows(int64_t steps, const oce_conv2d_part *part, int vector) {
@@ -235,7 +239,7 @@ oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2
     for (int i = 0; i < tiles->count; i++) {
         const oce_conv2d_part *part = &tiles->parts[i];
         const int64_t width = part->vectors * tiles->vector;
-        const int64_t group = oce_conv2d_group_pixels(&work, part, tiles->vector);
+        const int64_t group = oce_conv2d_group_pixels(&work, tiles, part);
         const int64_t pass_rows =
             oce_conv2d_pass_rows(p->size[1] * p->channels, part, tiles->vector);
         const int64_t panel = p->is_packed ? rows * part->first : part->first;

@@ -17,10 +17,11 @@ typedef struct oce_conv2d_part {
 } oce_conv2d_part;
 
 typedef struct oce_conv2d_tiles {
-    int vector;       /* floats */
-    int64_t channels; /* output channels of the product */
-    int64_t padded;   /* rounded up to whole vectors */
-    int count;        /* of parts: blocks of full width, and a narrower last one */
+    int vector;          /* floats */
+    int64_t loop_rounds; /* see oce_limits */
+    int64_t channels;    /* output channels of the product */
+    int64_t padded;      /* rounded up to whole vectors */
+    int count;           /* of parts: blocks of full width, and a narrower last one */
     oce_conv2d_part parts[2];
 } oce_conv2d_tiles;
 
@@ -61,8 +62,8 @@ typedef struct oce_conv2d_work {
     int64_t most_steps;       /* and of the longest */
 } oce_conv2d_work;
 
-int64_t oce_conv2d_group_pixels(const oce_conv2d_work *work, const oce_conv2d_part *part,
-                                int vector);
+int64_t oce_conv2d_group_pixels(const oce_conv2d_work *work, const oce_conv2d_tiles *tiles,
+                                const oce_conv2d_part *part);
 /* Window rows, of so many steps each, whose filter stays in the cache. */
 int64_t oce_conv2d_pass_rows(int64_t steps, const oce_conv2d_part *part, int vector);
 

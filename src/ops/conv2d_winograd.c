@@ -25,7 +25,6 @@ enum {
     SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
     GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
     PART_CHANNELS = 64,  /* input channels of a group of the filter gradient, at most */
-    MOST_ROUNDS = 40000  /* of the loops of a group, with narrow vectors */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -47,11 +46,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
                                                         : 0; /* a chunk, of few tiles */
     if (!oce_winograd_window(&shape->window, reason, reason_bytes))
         return false;
-    if (vector == 4 && depth * alpha * alpha > MOST_ROUNDS)
+    if (depth * alpha * alpha > limits->loop_rounds)
         snprintf(reason, reason_bytes,
-                 "the sums of %lld channels take longer loops than some drivers survive that ask "
-                 "for narrow vectors",
-                 (long long)depth);
+                 "the sums of %lld channels take %lld rounds of a loop, and the driver may break "
+                 "loops off after %lld",
+                 (long long)depth, (long long)(depth * alpha * alpha),
+                 (long long)limits->loop_rounds);
     else if (shape->channels % vector != 0 || shape->filters % vector != 0)
         snprintf(reason, reason_bytes,
                  "%lld channels and %lld filters are not both multiples of %d, the device's vector",
@@ -150,10 +150,9 @@ static int64_t local_floats(const oce_limits *limits) {
 }
 
 /*
- * How often the loops of a group go round: llvmpipe ends an item's loops after 65,535 rounds in
- * total, and nobody is told, and counts much of what should be unrolled. Of a transform of `tiles`
- * tiles of `channels` channels; of the products of `rows` rows with a block's columns, `depth`
- * long, for all positions.
+ * How often the loops of a group go round, for drivers that break them off. Of a transform of
+ * `tiles` tiles of `channels` channels; of the products of `rows` rows with a block's columns,
+ * `depth` long, for all positions.
  */
 static int64_t transform_rounds(const oce_winograd_state *s, int64_t tiles, int64_t channels) {
     return tiles * channels / s->blocks.vector * 2 * s->w.alpha;
@@ -178,29 +177,35 @@ static void set_parts(const oce_limits *limits, oce_winograd_state *state) {
     do {
         state->parts = vectors / divisor_up_to(vectors, most);
         most /= 2;
-        is_too_long = state->blocks.vector == 4 &&
-                      gradient_rounds(state, state->w.channels / state->parts) > MOST_ROUNDS;
+        is_too_long =
+            gradient_rounds(state, state->w.channels / state->parts) > state->blocks.loop_rounds;
     } while (most > 0 && (state->parts * others < limits->compute_units || is_too_long));
     state->groups = state->parts * others;
 }
 
-/* With narrow vectors: the smallest chunks, parts of the output channels, and groups for so many
- * chunks that their loops end in time. */
+static int64_t chunk_rounds(const oce_winograd_state *s) {
+    return transform_rounds(s, s->chunk, s->w.channels) +
+           s->blocks.parts[0].blocks / s->output_parts *
+               (product_rounds(s, s->chunk, s->w.channels) +
+                transform_rounds(s, s->chunk, block_width(s)));
+}
+
+/* If the driver may break off the loops of a group: the smallest chunks, parts of the output
+ * channels, and groups for so many chunks as end in time. */
 static void shorten_loops(oce_winograd_state *state) {
-    const int64_t blocks = state->blocks.parts[0].blocks, width = block_width(state);
+    const int64_t blocks = state->blocks.parts[0].blocks, most = state->blocks.loop_rounds;
+    const int64_t turns =
+        oce_ceil_div(state->w.tiles, state->chunk * oce_max_int64(state->groups, 1));
+    if (turns * chunk_rounds(state) <= most)
+        return;
     state->chunk = state->blocks.parts[0].rows;
-    int64_t rounds = INT64_MAX;
-    for (int64_t parts = 1; rounds > MOST_ROUNDS && parts <= blocks; parts++) {
-        if (blocks % parts != 0)
-            continue;
-        state->output_parts = parts;
-        rounds = transform_rounds(state, state->chunk, state->w.channels) +
-                 blocks / parts *
-                     (product_rounds(state, state->chunk, state->w.channels) +
-                      transform_rounds(state, state->chunk, width));
-    }
+    while (chunk_rounds(state) > most && state->output_parts < blocks)
+        do
+            state->output_parts++;
+        while (blocks % state->output_parts != 0);
     const int64_t chunks = oce_ceil_div(state->w.tiles, state->chunk);
-    state->groups = oce_ceil_div(chunks, oce_max_int64(MOST_ROUNDS / rounds, 1));
+    const int64_t least = oce_ceil_div(chunks, oce_max_int64(most / chunk_rounds(state), 1));
+    state->groups = oce_min_int64(oce_max_int64(state->groups, least), chunks);
 }
 
 static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
@@ -222,8 +227,7 @@ static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
     state->groups = oce_ceil_div(state->w.tiles, state->chunk);
     if (local == 0)
         state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
-    if (state->blocks.vector == 4)
-        shorten_loops(state);
+    shorten_loops(state);
 }
 
 /* Of few tiles each unit gets one chunk: lower register tiles, of at least half the rows, where

@@ -19,16 +19,16 @@ enum {
     MOST_POOLED_SCRATCH = 144 << 10, /* the same with a pool: what leaves room in an L2 cache */
     MOST_ROWS = 32,                  /* of tiles of a part */
     MOST_COLUMNS = 64,
-    MOST_BAND = 64,      /* rows of a pool's outputs of a part */
-    MOST_VECTORS = 16,   /* of output channels of a part */
-    MOST_ROUNDS = 40000, /* of the loops of a part, with narrow vectors */
-    LEAST_GROUPS = 8     /* that share a buffer as scratch memory */
+    MOST_BAND = 64,    /* rows of a pool's outputs of a part */
+    MOST_VECTORS = 16, /* of output channels of a part */
+    LEAST_GROUPS = 8   /* that share a buffer as scratch memory */
 };
 
 static const char file[] = "conv2d_winograd_few.cl";
 
 typedef struct few_state {
     int64_t alpha, channels, filters, vector;
+    int64_t loop_rounds;   /* see oce_limits */
     int64_t grid[2];       /* tiles of an image */
     int64_t part[2];       /* tiles of a part of an image */
     int64_t parts, groups; /* of all images; that share them */
@@ -111,18 +111,16 @@ static int64_t rounds_of(const few_state *state, const int64_t part[2]) {
     return planes + inputs + outputs + pooled;
 }
 
-/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+/* Whether the driver may break its loops off. */
 static bool is_too_long(const few_state *state, const int64_t part[2]) {
-    return state->vector == 4 && rounds_of(state, part) > MOST_ROUNDS;
+    return rounds_of(state, part) > state->loop_rounds;
 }
 
 /* How many groups share scratch memory for `state->parts` parts. */
 static int64_t group_count(const oce_limits *limits, const few_state *state) {
-    int64_t least = oce_max_int64(limits->compute_units, LEAST_GROUPS);
-    if (state->vector == 4) {
-        const int64_t most_parts = MOST_ROUNDS / rounds_of(state, state->part);
-        least = oce_max_int64(least, oce_ceil_div(state->parts, oce_max_int64(most_parts, 1)));
-    }
+    const int64_t most_parts = state->loop_rounds / rounds_of(state, state->part);
+    const int64_t least = oce_max_int64(oce_max_int64(limits->compute_units, LEAST_GROUPS),
+                                        oce_ceil_div(state->parts, oce_max_int64(most_parts, 1)));
     return state->local_floats > 0 ? state->parts : oce_min_int64(state->parts, least);
 }
 
@@ -202,6 +200,7 @@ static few_state state_of(const oce_conv2d_shape *shape, const oce_limits *limit
                        .channels = shape->channels,
                        .filters = shape->filters,
                        .vector = limits->vector_width,
+                       .loop_rounds = limits->loop_rounds,
                        .window_positions = shape->pool.size[0] * shape->pool.size[1]};
     for (int axis = 0; axis < 2; axis++)
         state.grid[axis] = oce_ceil_div(shape->window.output[axis], TILE);

@@ -11,7 +11,6 @@ enum {
     MOST_IMAGES = 64,          /* of a group */
     MOST_PARTS = 4,            /* of the output channels: more transform the inputs too often */
     LEAST_GROUPS = 8,          /* that share a buffer as scratch memory */
-    MOST_ROUNDS = 40000        /* of the loops of a group, with narrow vectors */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -72,7 +71,7 @@ static double set_run(oce_winograd_state *state, int64_t batch, int units, doubl
     return least;
 }
 
-/* llvmpipe ends an item's loops after 65,535 rounds in total, and nobody is told. */
+/* Whether the driver may break off the loops of a group. */
 static bool is_too_long(const oce_winograd_state *s, const oce_window_geometry *pool,
                         int64_t batch) {
     const oce_conv2d_part *part = &s->blocks.parts[0];
@@ -86,7 +85,7 @@ static bool is_too_long(const oce_winograd_state *s, const oce_window_geometry *
     const int64_t outputs = tiles * vectors * (alpha + s->w.tile);
     const int64_t pooled =
         s->run * pool->output[0] * pool->output[1] * vectors * (pool->size[0] * pool->size[1] + 1);
-    return s->blocks.vector == 4 && runs * (inputs + products + outputs + pooled) > MOST_ROUNDS;
+    return runs * (inputs + products + outputs + pooled) > s->blocks.loop_rounds;
 }
 
 /* As oce_conv2d_blocks_of(), whole blocks in each of `parts` parts. */

@@ -70,9 +70,8 @@ enum {
     STRIP_FLOATS = 32768, /* a strip of 128 KB stays in the second-level cache */
     LARGEST_K_BLOCK = 256,
     LARGEST_STRIP = 256,
-    LARGEST_BLOCK = 384,   /* rows of A, read in place, that a panel is used for */
-    LARGEST_SPLIT = 12288, /* steps of K in one sum: bounds its rounding error, and its loops */
-    LARGEST_ROUNDS = 60000
+    LARGEST_BLOCK = 384,  /* rows of A, read in place, that a panel is used for */
+    LARGEST_SPLIT = 12288 /* steps of K in one sum: bounds its rounding error, and its loops */
 };
 
 static int at_most(int value, int limit) {
@@ -191,12 +190,10 @@ static int64_t rounds_of(const oce_gemm_desc *d, int vector_width, const oce_gem
     return strip + b->columns / width * (tiles + turns);
 }
 
-/* Divides blocks further until the loops of a group end before llvmpipe ends them, which it does
- * without a word after 65535 rounds. Like all drivers that vectorise across work-items it asks for
- * the narrowest vectors. */
-static void shorten_loops(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *b) {
-    const int64_t width = (int64_t)b->tile_vectors * vector_width;
-    while (rounds_of(d, vector_width, b) > LARGEST_ROUNDS) {
+/* Divides blocks further until the loops of a group end before the driver ends them. */
+static void shorten_loops(const oce_gemm_desc *d, const oce_limits *limits, oce_gemm_blocks *b) {
+    const int64_t width = (int64_t)b->tile_vectors * limits->vector_width;
+    while (rounds_of(d, limits->vector_width, b) > limits->loop_rounds) {
         if (b->columns > width)
             b->columns = round_up(b->columns / 2, width);
         else if (b->rows > b->tile_rows)
@@ -240,9 +237,11 @@ static int64_t choose_panels(const oce_gemm_desc *d, int units, int width, const
     return fewest;
 }
 
-/* The rest, for a tile and K block. */
-static bool finish_blocks(const oce_gemm_desc *d, int vector_width, int units, size_t local_bytes,
-                          int k_most, oce_gemm_blocks *blocks) {
+/* The rest, for a tile and K block. Some drivers keep a part of the local memory for themselves. */
+static bool finish_blocks(const oce_gemm_desc *d, const oce_limits *limits, int k_most,
+                          oce_gemm_blocks *blocks) {
+    const int vector_width = limits->vector_width, units = limits->compute_units;
+    const size_t local_bytes = limits->local_bytes - limits->local_bytes / 8;
     if (!choose_local(d, vector_width, local_bytes, k_most, blocks))
         return false;
     if (d->m == 0 || d->n == 0)
@@ -260,14 +259,13 @@ static bool finish_blocks(const oce_gemm_desc *d, int vector_width, int units, s
         blocks->columns = choose_panels(d, units, width, &parts, blocks->k_block) * width;
     if (d->transpose_a && blocks->rows > blocks->strip_rows)
         blocks->rows = blocks->strip_rows / blocks->tile_rows * blocks->tile_rows;
-    if (vector_width == 4)
-        shorten_loops(d, vector_width, blocks);
+    shorten_loops(d, limits, blocks);
     return true;
 }
 
-bool oce_gemm_choose_blocks(const oce_gemm_desc *d, int vector_width, int units, size_t local_bytes,
+bool oce_gemm_choose_blocks(const oce_gemm_desc *d, const oce_limits *limits,
                             oce_gemm_blocks *blocks) {
-    return oce_gemm_configure_blocks(d, vector_width, units, local_bytes, "", blocks);
+    return oce_gemm_configure_blocks(d, limits, "", blocks);
 }
 
 /* ---- Tuning -------------------------------------------------------------------------------- */
@@ -282,9 +280,9 @@ static int k_blocks_of(const oce_gemm_desc *d, const oce_gemm_blocks *b, int vec
     return list[2] > 0 ? 3 : 2;
 }
 
-bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, int units,
-                               size_t local_bytes, const char *configuration,
-                               oce_gemm_blocks *blocks) {
+bool oce_gemm_configure_blocks(const oce_gemm_desc *d, const oce_limits *limits,
+                               const char *configuration, oce_gemm_blocks *blocks) {
+    const int vector_width = limits->vector_width;
     *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
     choose_tile(d, vector_width, blocks);
     const long rows = oce_tuning_value(configuration, "rows", blocks->tile_rows);
@@ -303,8 +301,7 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, int vector_width, int uni
     bool is_known_block = k_block == usual;
     for (int i = k_blocks_of(d, blocks, vector_width, k_blocks); i-- > 0 && !is_known_block;)
         is_known_block = k_blocks[i] == k_block;
-    return is_known && is_known_block &&
-           finish_blocks(d, vector_width, units, local_bytes, (int)k_block, blocks);
+    return is_known && is_known_block && finish_blocks(d, limits, (int)k_block, blocks);
 }
 
 int oce_gemm_configurations(const oce_gemm_desc *d, int vector_width,

@@ -88,17 +88,16 @@ oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, co
 bool oce_gemm_is_thin(const oce_gemm_desc *desc);
 
 /*
- * Divides a product (extents up to 2^28) for vectors of `vector_width` floats, `units` compute
- * units and groups with `local_bytes` of local memory. The splits depend on the shape only. False
- * if that is too little memory for the smallest blocks.
+ * Divides a product (extents up to 2^28) for the limits' vectors, compute units, local memory and
+ * loops. The splits depend on the shape only. False if there is too little local memory for the
+ * smallest blocks.
  */
-bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, int vector_width, int units,
-                            size_t local_bytes, oce_gemm_blocks *blocks);
+bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, const oce_limits *limits,
+                            oce_gemm_blocks *blocks);
 /* The same with the register tile and K block that a configuration asks for; false too if they are
  * none of oce_gemm_configurations(). */
-bool oce_gemm_configure_blocks(const oce_gemm_desc *desc, int vector_width, int units,
-                               size_t local_bytes, const char *configuration,
-                               oce_gemm_blocks *blocks);
+bool oce_gemm_configure_blocks(const oce_gemm_desc *desc, const oce_limits *limits,
+                               const char *configuration, oce_gemm_blocks *blocks);
 
 /* ---- Tuning -------------------------------------------------------------------------------- */
 

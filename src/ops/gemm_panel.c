@@ -10,11 +10,6 @@
  * goes round a loop for each split. */
 static const int64_t largest_extent = INT64_C(1) << 28;
 
-/* Some drivers keep a part of the local memory for themselves. */
-static size_t usable_local_bytes(const oce_limits *limits) {
-    return limits->local_bytes - limits->local_bytes / 8;
-}
-
 static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *reason,
                    size_t reason_bytes) {
     oce_gemm_blocks blocks;
@@ -26,8 +21,7 @@ static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *re
         snprintf(reason, reason_bytes, "extents above %lld", (long long)largest_extent);
         return false;
     }
-    if (!oce_gemm_choose_blocks(desc, limits->vector_width, limits->compute_units,
-                                usable_local_bytes(limits), &blocks)) {
+    if (!oce_gemm_choose_blocks(desc, limits, &blocks)) {
         snprintf(reason, reason_bytes, "%zu bytes of local memory are too little",
                  limits->local_bytes);
         return false;
@@ -53,8 +47,7 @@ static oce_status prepare(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
     const oce_limits *limits = oce_device_limits(plan->device);
     oce_gemm_blocks *blocks = &plan->blocks;
-    OCE_REQUIRE(oce_gemm_configure_blocks(d, limits->vector_width, limits->compute_units,
-                                          usable_local_bytes(limits), plan->configuration, blocks),
+    OCE_REQUIRE(oce_gemm_configure_blocks(d, limits, plan->configuration, blocks),
                 OCE_ERROR_UNSUPPORTED, "gemm: %zu bytes of local memory are too little%s%s",
                 limits->local_bytes,
                 plan->configuration[0] != '\0' ? ", or there is no configuration " : "",
@@ -82,7 +75,8 @@ static oce_status prepare(oce_gemm_plan *plan) {
 }
 
 /* Sums the splits. A group takes some rows of up to `columns` columns: enough groups for many
- * units, enough work for each, and not more rounds of its loops than llvmpipe allows. */
+ * units, enough work for each, and loops that every driver
+ * lets end. */
 static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const oce_gemm_desc *d = &plan->desc;
     const int width = oce_device_limits(plan->device)->vector_width, splits = plan->blocks.splits;

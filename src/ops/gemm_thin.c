@@ -17,8 +17,7 @@ enum {
     SPLITS = 16,            /* of gemm_thin_scale: more make the sum of them too long */
     SUM_FLOATS = 1 << 15,   /* of the partial sums that a group adds up */
     LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
-    LONGEST_SCALE = 12288,
-    LARGEST_ROUNDS = 60000 /* of a group's loops: see shorten_loops() in gemm_blocks.c */
+    LONGEST_SCALE = 12288
 };
 
 /* The kernels count in ints, with room for a block more. */
@@ -91,30 +90,30 @@ static int64_t groups_of(const thin *t) {
 
 /* Blocks of columns and splits of K. Splits are a function of the shape alone; blocks may be
  * smaller where loops must be short. */
-static void divide_dot(const thin *t, int width, oce_gemm_blocks *b) {
+static void divide_dot(const thin *t, const oce_limits *limits, oce_gemm_blocks *b) {
     const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_DOT), 1);
     b->splits = (int)at_least(at_most(goal / oce_ceil_div(t->n, 8), t->k / 1024), least);
     const int64_t blocks = goal > 1 ? oce_ceil_div(2 * goal, b->splits) : 1;
     b->columns = round_up(oce_ceil_div(t->n, blocks), b->tile_vectors);
-    const int64_t depth = oce_ceil_div(t->k, b->splits) / width + 64;
+    const int64_t depth = oce_ceil_div(t->k, b->splits) / limits->vector_width + 64;
     const int64_t rounds = oce_ceil_div(t->m, b->tile_rows) * depth;
-    while (width == 4 && b->columns > b->tile_vectors &&
-           b->columns / b->tile_vectors * rounds > LARGEST_ROUNDS)
+    while (b->columns > b->tile_vectors &&
+           b->columns / b->tile_vectors * rounds > limits->loop_rounds)
         b->columns = round_up(b->columns / 2, b->tile_vectors);
 }
 
 /* Whole rows are read fastest: K is split, and columns are divided only where a row is longer than
  * the stretch, or to feed more units. */
-static void divide_scale(const thin *t, int width, int units, oce_gemm_blocks *b) {
+static void divide_scale(const thin *t, const oce_limits *limits, oce_gemm_blocks *b) {
     const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_SCALE), 1);
-    const int64_t near_goal = at_most(goal, (int64_t)units * GROUPS_A_UNIT);
+    const int64_t near_goal = at_most(goal, (int64_t)limits->compute_units * GROUPS_A_UNIT);
     int64_t blocks = oce_ceil_div(t->n, stretch_of(b));
     b->splits =
         (int)at_least(at_most(oce_ceil_div(at_most(goal, SPLITS), blocks), t->k / 64), least);
     blocks = at_least(at_most(oce_ceil_div(near_goal, b->splits), t->n / 64), blocks);
     b->columns = round_up(oce_ceil_div(t->n, blocks), 16);
     const int64_t depth = oce_ceil_div(t->k, b->splits) / 8 + 8;
-    while (width == 4 && b->columns > 16 && b->columns / 4 * depth > LARGEST_ROUNDS)
+    while (b->columns > 16 && b->columns / 4 * depth > limits->loop_rounds)
         b->columns = round_up(b->columns / 2, 16);
 }
 
@@ -122,7 +121,6 @@ static oce_status prepare(oce_gemm_plan *plan) {
     static const char file[] = "gemm_thin.cl";
     const thin t = thin_of(&plan->desc);
     const oce_limits *limits = oce_device_limits(plan->device);
-    const int width = limits->vector_width;
     oce_gemm_blocks *b = &plan->blocks;
     *b = (oce_gemm_blocks){.tile_rows = t.m <= 2 ? (int)t.m : 4,
                            .tile_vectors = t.m > 1    ? 4
@@ -131,11 +129,11 @@ static oce_status prepare(oce_gemm_plan *plan) {
     oce_defines defines = {0};
     oce_define(&defines, "THIN_ROWS", b->tile_rows);
     if (t.is_dot) {
-        divide_dot(&t, width, b);
+        divide_dot(&t, limits, b);
         oce_define(&defines, "THIN_COLUMNS", b->tile_vectors);
         oce_define(&defines, "THIN_VECTORS", 8 / at_most(b->tile_rows * b->tile_vectors, 8));
     } else {
-        divide_scale(&t, width, limits->compute_units, b);
+        divide_scale(&t, limits, b);
         oce_define(&defines, "THIN_STRETCH", stretch_of(b));
     }
     const int64_t extents[] = {b->splits, t.m, t.n, (int64_t)sizeof(float)};
