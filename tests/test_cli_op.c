@@ -282,6 +282,7 @@ Test(cli_op, keeps_compiled_kernels) {
     free(draw(&p, "x.npy", 2, x, 1));
     snprintf(cache, sizeof cache, "OCELLI_CACHE=%s", scratch_path(p.folder, "cache"));
     const char *const environment[] = {cache, NULL};
+    int first = 0; /* files: the operation's, and perhaps of what an open device is asked */
     for (int round = 0; round < 3; round++) {
         char in[1024], out[1024];
         snprintf(in, sizeof in, "%s", scratch_path(p.folder, "x.npy"));
@@ -293,7 +294,9 @@ Test(cli_op, keeps_compiled_kernels) {
         cr_expect_eq(result.code, 0, "%s", result.err);
         cr_expect_eq(strstr(result.err, "Compiled kernels are kept for") != NULL, round == 0, "%s",
                      result.err);
-        cr_expect_eq(scratch_count(scratch_path(p.folder, "cache"), NULL), round < 2 ? 1 : 2);
+        const int files = (int)scratch_count(scratch_path(p.folder, "cache"), NULL);
+        first = round == 0 ? files : first;
+        cr_expect(first > 0 && files == first + (round == 2), "%d, then %d", first, files);
         command_free(&result);
     }
     scratch_remove(p.folder);

@@ -147,6 +147,7 @@ static oce_gemm_blocks blocks_for(const oce_gemm_desc *desc, int width, int unit
                                   int64_t loop_rounds) {
     const oce_limits limits = {.is_cpu = true,
                                .vector_width = width,
+                               .vector_registers = width == 16 ? 32 : 16,
                                .compute_units = units,
                                .local_bytes = local,
                                .loop_rounds = loop_rounds};

@@ -124,7 +124,7 @@ Test(tune, configurations_of_the_panel_family) {
     const oce_gemm_desc desc = {.m = 30, .n = 40, .k = 5000};
     oce_gemm_plan *usual = plan_gemm(device, &desc);
     char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT], shape[OCE_GEMM_TEXT];
-    const int count = oce_gemm_configurations(&desc, device->limits.vector_width, list);
+    const int count = oce_gemm_configurations(&desc, &device->limits, list);
     oce_gemm_shape_text(&desc, shape);
     cr_assert_gt(count, 2);
     for (int i = 0; i < count; i++) {

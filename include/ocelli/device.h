@@ -63,6 +63,7 @@ typedef struct oce_device_info {
     bool cpu_kernels;             /**< gets the kernels for CPUs: one work-item a group, explicit
                                        vectors; else those for GPUs */
     unsigned kernel_vector_width; /**< floats of a vector in them: 4, 8 or 16 */
+    unsigned vector_registers;    /**< that a CPU has for such vectors: 16 or 32 */
 } oce_device_info;
 
 /** A snapshot of all platforms and devices. Opaque. */

@@ -61,7 +61,7 @@ static void add_candidates(oce_tune_operation *op, const oce_gemm_desc *d) {
         return;
     }
     char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT];
-    const int count = oce_gemm_configurations(d, limits->vector_width, list);
+    const int count = oce_gemm_configurations(d, limits, list);
     oce_tune_add(op, "thin", "");
     oce_tune_add(op, "panel", "");
     for (int i = 0; i < count; i++)

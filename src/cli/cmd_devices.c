@@ -109,7 +109,8 @@ static void print_details_of(const oce_device_info *info) {
     print_detail(table, "memory", text);
     print_detail(table, "fused multiply-add", info->has_fast_fma ? "fast" : "not fast: mad()");
     if (info->cpu_kernels)
-        snprintf(text, sizeof text, "for CPUs, vectors of %u floats", info->kernel_vector_width);
+        snprintf(text, sizeof text, "for CPUs, vectors of %u floats in %u registers",
+                 info->kernel_vector_width, info->vector_registers);
     print_detail(table, "kernels", info->cpu_kernels ? text : "for GPUs");
     print_detail(table, "extensions", info->extensions);
     printf("\n%s %s\n", info->selector, info->name);
@@ -199,6 +200,7 @@ static json_t *json_devices(const oce_device_list *list) {
         json_object_set_new(object, "has_fast_fma", json_boolean(info->has_fast_fma));
         json_object_set_new(object, "cpu_kernels", json_boolean(info->cpu_kernels));
         json_object_set_new(object, "kernel_vector_width", json_integer(info->kernel_vector_width));
+        json_object_set_new(object, "vector_registers", json_integer(info->vector_registers));
         json_object_set_new(object, "problem", json_text(info->problem));
         json_array_append_new(array, object);
     }

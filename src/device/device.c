@@ -24,6 +24,7 @@ static oce_limits query_limits(const oce_device_entry *entry) {
     oce_limits limits = {
         .is_cpu = info->cpu_kernels,
         .vector_width = (int)info->kernel_vector_width,
+        .vector_registers = (int)info->vector_registers,
         .compute_units = info->compute_units > 0 ? (int)info->compute_units : 1,
         .max_work_group = info->max_work_group_size > 0 ? (size_t)info->max_work_group_size : 1,
         .max_items = {1, 1, 1},

@@ -153,6 +153,18 @@ static unsigned kernel_vector_width(const oce_device_info *info) {
     return width;
 }
 
+/* OpenCL does not tell how many vector registers a CPU has: 32 with AVX-512, for narrower vectors
+ * too, and on the machines named here; 16 elsewhere. */
+static unsigned vector_registers(const oce_device_info *info) {
+#if defined __aarch64__ || defined _M_ARM64 || defined __powerpc64__ || defined __riscv ||         \
+    defined __loongarch__ || defined __s390x__
+    (void)info;
+    return 32;
+#else
+    return info->vector_width >= 16 ? 32 : 16;
+#endif
+}
+
 static oce_status add_device(oce_device_list *list, int platform, cl_platform_id platform_id,
                              int index, cl_device_id id) {
     OCE_REQUIRE(grow((void **)&list->devices, (size_t)list->device_count, sizeof *list->devices),
@@ -189,6 +201,7 @@ static oce_status add_device(oce_device_list *list, int platform, cl_platform_id
     oce_caps_apply(&list->caps, info);
     info->cpu_kernels = wants_cpu_kernels(info);
     info->kernel_vector_width = kernel_vector_width(info);
+    info->vector_registers = vector_registers(info);
     info->selector = keep_format(list, "%d:%d", platform, index);
     info->problem = problem_of(list, id, info->device_version);
     OCE_REQUIRE(info->selector != NULL, OCE_ERROR_HOST_MEMORY, "no memory for device names");

@@ -23,16 +23,11 @@ static const int64_t least_flops = 500000, most_flops = 8000000;
 
 static const char file[] = "conv2d_direct.cl";
 
-/* 16 floats wide means AVX-512 and its 32 registers; narrower vectors have 16. */
-static int register_count(int vector) {
-    return vector == 16 ? 32 : 16;
-}
-
 /* Rows of a tile: as many as the registers hold next to a row's shared vectors and the broadcast
  * number; fewer if that wastes less of the last tile, as long as the sums still cover the latency
  * of the multiplier. */
-static int tile_rows(int vector, int vectors, int64_t rows) {
-    const int fit = (register_count(vector) - vectors - 1) / vectors;
+static int tile_rows(int registers, int vectors, int64_t rows) {
+    const int fit = (registers - vectors - 1) / vectors;
     const int most = fit < MAX_TILE_ROWS ? fit : MAX_TILE_ROWS;
     int best = most;
     for (int fewer = most - 1; fewer * vectors >= LEAST_SUMS; fewer--)
@@ -42,8 +37,8 @@ static int tile_rows(int vector, int vectors, int64_t rows) {
 }
 
 /* Vectors of a tile's row, at most: with fewer, loading them takes longer than multiplying. */
-static int most_vectors(int vector) {
-    return vector == 16 ? 4 : 2;
+static int most_vectors(int registers) {
+    return registers >= 32 ? 4 : 2;
 }
 
 static oce_status get_part(oce_device *device, const char *source, const char *kernel,
@@ -61,7 +56,7 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
         .vector = vector, .loop_rounds = limits->loop_rounds, .channels = channels};
     if (channels == 0)
         return OCE_OK;
-    const int64_t most = most_vectors(vector);
+    const int64_t most = most_vectors(limits->vector_registers);
     const int64_t all = oce_ceil_div(channels, vector);
     const int64_t blocks = oce_ceil_div(all, most), vectors = oce_ceil_div(all, blocks);
     const int64_t last = all - (blocks - 1) * vectors; /* vectors of the last block */
@@ -78,7 +73,7 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     for (int i = 0; i < tiles->count; i++) {
         oce_conv2d_part *part = &tiles->parts[i];
         oce_defines defines = {0};
-        part->rows = tile_rows(vector, part->vectors, rows);
+        part->rows = tile_rows(limits->vector_registers, part->vectors, rows);
         OCE_TRY(get_part(device, file, kernel, &defines, part));
     }
     return OCE_OK;
@@ -88,7 +83,7 @@ oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels) {
     const oce_limits *limits = oce_device_limits(device);
     const int vector = limits->vector_width;
     const int64_t all = channels / vector;
-    int vectors = most_vectors(vector);
+    int vectors = most_vectors(limits->vector_registers);
     while (all % vectors != 0)
         vectors--;
     oce_conv2d_tiles tiles = {.vector = vector,
@@ -96,10 +91,11 @@ oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels) {
                               .channels = channels,
                               .padded = channels,
                               .count = 1};
-    tiles.parts[0] = (oce_conv2d_part){.blocks = all / vectors,
-                                       .vectors = vectors,
-                                       .lanes = vector,
-                                       .rows = tile_rows(vector, vectors, INT32_MAX)};
+    tiles.parts[0] =
+        (oce_conv2d_part){.blocks = all / vectors,
+                          .vectors = vectors,
+                          .lanes = vector,
+                          .rows = tile_rows(limits->vector_registers, vectors, INT32_MAX)};
     return tiles;
 }
 

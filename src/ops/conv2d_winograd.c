@@ -19,12 +19,13 @@ enum {
     LARGE_STREAM_TILES = 48,      /* ... or from memory so many */
     LEAST_TILES = 16,             /* to be worth the transforms of the filter, and one more ... */
     FLOATS_OF_A_TILE = 256 << 10, /* ... for so much of it */
-    LEAST_PREPARED = 4,           /* to be worth reading a transformed filter, which is larger */
-    STREAM_FLOATS = 1 << 20,      /* of Y, for each unit: more than caches keep until it is read */
-    GROUPS = 64,         /* wanted for the filter gradient: one for each of 64 compute units */
-    SPLIT_TILES = 192,   /* of a partial sum at least, so that adding it up costs little */
-    GRADIENT_TILES = 24, /* of a chunk of the filter gradient; part of the result */
-    PART_CHANNELS = 64,  /* input channels of a group of the filter gradient, at most */
+    LEAST_CHANNELS = 8,      /* in and out, with 3 x 3 windows: products to pay for transforms */
+    LEAST_PREPARED = 4,      /* to be worth reading a transformed filter, which is larger */
+    STREAM_FLOATS = 1 << 20, /* of Y, for each unit: more than caches keep until it is read */
+    GROUPS = 64,             /* wanted for the filter gradient: one for each of 64 compute units */
+    SPLIT_TILES = 192,       /* of a partial sum at least, so that adding it up costs little */
+    GRADIENT_TILES = 24,     /* of a chunk of the filter gradient; part of the result */
+    PART_CHANNELS = 64,      /* input channels of a group of the filter gradient, at most */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -64,11 +65,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
 /*
  * Where the transforms pay, and where the error stays below 2e-5 of the largest value: it grows
  * with the number of terms of a sum, which are the input channels of the pass. The filter gradient
- * adds in chunks of tiles; its error stays below 1e-5 for any number of them. With narrow vectors
- * loops must be too short to pay.
+ * adds in chunks of tiles; its error stays below 1e-5 for any number of them. Where the driver
+ * breaks loops off, those that it allows are too short to pay.
  */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
-    if (limits->vector_width < 8)
+    const bool is_narrow = oce_min_int64(shape->channels, shape->filters) < LEAST_CHANNELS;
+    if (limits->loop_rounds < INT64_MAX || (is_narrow && shape->window.size[0] == 3))
         return false;
     const bool is_prepared = shape->keeps_filter && pass == OCE_PASS_FORWARD;
     const bool is_back = pass == OCE_PASS_INPUT_GRAD;

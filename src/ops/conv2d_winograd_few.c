@@ -62,12 +62,13 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
 }
 
 /* Where it takes less time than plain sums: images with tiles for a large part of a vector, and
- * with work to hide the launch that transforms the filter. Narrow vectors: see conv2d_winograd.c.
+ * with work to hide the launch that transforms the filter. Short loops: see conv2d_winograd.c.
  * The error is below that of more channels. */
 static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass) {
     const int64_t *f = shape->f_dim, *y = shape->y_dim;
     const int64_t image = f[0] * f[1] * y[1] * y[2]; /* multiplications of a pair of channels */
-    return limits->vector_width >= 8 && pass == OCE_PASS_FORWARD && image >= LEAST_OF_IMAGE &&
+    return limits->loop_rounds == INT64_MAX && pass == OCE_PASS_FORWARD &&
+           image >= LEAST_OF_IMAGE &&
            (shape->keeps_filter || image >= oce_ceil_div(LEAST_OF_BATCH, oce_max_int64(y[0], 1)));
 }
 
@@ -224,7 +225,7 @@ static oce_status get_kernels(oce_device *device, const oce_conv2d_shape *shape,
     const oce_window_geometry *pool = &shape->pool;
     oce_defines defines = {0};
     oce_define(&defines, "ALPHA", state->alpha);
-    oce_define(&defines, "TILES", state->vector == 16 ? 2 : 1); /* 32 registers, or 16 */
+    oce_define(&defines, "TILES", oce_device_limits(device)->vector_registers >= 32 ? 2 : 1);
     if (state->local_floats > 0)
         oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
     if (!shape->is_pooled) {

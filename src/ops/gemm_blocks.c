@@ -28,10 +28,10 @@ typedef struct tile {
 static const tile tiles_of_32[] = {{6, 4}, {5, 4}, {4, 4}, {2, 4}, {1, 4}, {8, 2}, {4, 2}, {8, 1}};
 static const tile tiles_of_16[] = {{6, 2}, {5, 2}, {4, 2}, {2, 4}, {1, 4}, {8, 1}};
 
-static const tile *tiles_of(int vector_width, int *count) {
-    const bool is_wide = vector_width == 16; /* AVX-512; others are taken to have 16 registers */
-    *count = is_wide ? OCE_COUNT(tiles_of_32) : OCE_COUNT(tiles_of_16);
-    return is_wide ? tiles_of_32 : tiles_of_16;
+static const tile *tiles_of(const oce_limits *limits, int *count) {
+    const bool has_32 = limits->vector_registers >= 32;
+    *count = has_32 ? OCE_COUNT(tiles_of_32) : OCE_COUNT(tiles_of_16);
+    return has_32 ? tiles_of_32 : tiles_of_16;
 }
 
 /* A that is read in place has no rows beyond its edge. */
@@ -46,15 +46,15 @@ static int64_t cost_of(const oce_gemm_desc *d, int vector_width, tile t) {
 }
 
 /* The tile that computes C soonest. */
-static void choose_tile(const oce_gemm_desc *d, int vector_width, oce_gemm_blocks *blocks) {
+static void choose_tile(const oce_gemm_desc *d, const oce_limits *limits, oce_gemm_blocks *blocks) {
     int count = 0;
-    const tile *tiles = tiles_of(vector_width, &count);
+    const tile *tiles = tiles_of(limits, &count);
     int64_t best = INT64_MAX;
     for (int i = 0; i < count; i++) {
         const tile t = tiles[i];
         if (!fits(d, t))
             continue;
-        const int64_t cost = cost_of(d, vector_width, t);
+        const int64_t cost = cost_of(d, limits->vector_width, t);
         if (cost < best) {
             best = cost;
             blocks->tile_rows = t.rows;
@@ -284,12 +284,12 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, const oce_limits *limits,
                                const char *configuration, oce_gemm_blocks *blocks) {
     const int vector_width = limits->vector_width;
     *blocks = (oce_gemm_blocks){.tile_rows = 1, .tile_vectors = 1, .splits = 1};
-    choose_tile(d, vector_width, blocks);
+    choose_tile(d, limits, blocks);
     const long rows = oce_tuning_value(configuration, "rows", blocks->tile_rows);
     const long vectors = oce_tuning_value(configuration, "vectors", blocks->tile_vectors);
     bool is_known = false;
     int count = 0, k_blocks[3];
-    const tile *tiles = tiles_of(vector_width, &count);
+    const tile *tiles = tiles_of(limits, &count);
     for (int i = 0; i < count && !is_known; i++)
         if (tiles[i].rows == rows && tiles[i].vectors == vectors && fits(d, tiles[i])) {
             is_known = true;
@@ -304,12 +304,13 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, const oce_limits *limits,
     return is_known && is_known_block && finish_blocks(d, limits, (int)k_block, blocks);
 }
 
-int oce_gemm_configurations(const oce_gemm_desc *d, int vector_width,
+int oce_gemm_configurations(const oce_gemm_desc *d, const oce_limits *limits,
                             char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT]) {
+    const int vector_width = limits->vector_width;
     oce_gemm_blocks own = {.tile_rows = 1, .tile_vectors = 1};
     int count = 0, tile_count = 0, k_blocks[3];
-    const tile *tiles = tiles_of(vector_width, &tile_count);
-    choose_tile(d, vector_width, &own);
+    const tile *tiles = tiles_of(limits, &tile_count);
+    choose_tile(d, limits, &own);
     const int64_t least = cost_of(d, vector_width, (tile){own.tile_rows, own.tile_vectors});
     for (int i = 0; i < tile_count; i++) {
         const oce_gemm_blocks b = {.tile_rows = tiles[i].rows, .tile_vectors = tiles[i].vectors};

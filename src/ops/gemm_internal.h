@@ -108,7 +108,7 @@ void oce_gemm_shape_text(const oce_gemm_desc *desc, char text[OCE_GEMM_TEXT]);
 
 /* The configurations of the panel family, besides its rule's, that may be worth a try; returns how
  * many. */
-int oce_gemm_configurations(const oce_gemm_desc *desc, int vector_width,
+int oce_gemm_configurations(const oce_gemm_desc *desc, const oce_limits *limits,
                             char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT]);
 
 #endif
