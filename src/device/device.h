@@ -20,8 +20,8 @@ enum { OCE_BUFFER_SLACK = 256 };
 
 /* Properties that choose algorithms; queried, never looked up by name. */
 typedef struct oce_limits {
-    bool is_cpu;      /* kernels with one work-item a group and explicit vectors are right */
-    int vector_width; /* floats of the widest native vector: 4, 8 or 16; CPUs only, else 4 */
+    bool is_cpu;          /* kernels with one work-item a group and explicit vectors are right */
+    int vector_width;     /* floats of the widest native vector: 4, 8 or 16; CPUs only, else 4 */
     int vector_registers; /* that a CPU has for such vectors: 16 or 32 */
     int compute_units;
     size_t max_work_group; /* work-items of a group */
