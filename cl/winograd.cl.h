@@ -123,6 +123,19 @@ static inline void evaluate(const floatv *x, const int n, floatv out[ALPHA]) {
     }
 }
 
+/* Element i, a literal, of what interpolate() computes. No loop over i: Intel's compiler for CPUs
+ * unrolls none with conditions in it, and the constants would be computed at run time. */
+#define ELEMENT(i)                                                                                 \
+    {                                                                                              \
+        floatv value = i == 0 ? x[0] : i == n - 1 ? x[ALPHA - 1] : (floatv)(0);                    \
+        UNROLL for (int k = 0; k < PAIRS; k++) {                                                   \
+            value = FMA((floatv)(power[k]), i % 2 == 0 ? sum[k] : difference[k], value);           \
+            power[k] *= point[k];                                                                  \
+        }                                                                                          \
+        if (i < n)                                                                                 \
+            out[i] = value;                                                                        \
+    }
+
 /* The transpose of evaluate(): n values from ALPHA. A^T x if n is TILE. */
 static inline void interpolate(const floatv x[ALPHA], const int n, floatv *out) {
     const float point[] = POINTS;
@@ -133,15 +146,18 @@ static inline void interpolate(const floatv x[ALPHA], const int n, floatv *out) 
         difference[k] = x[2 * k + 1] - x[2 * k + 2];
         power[k] = 1;
     }
-    UNROLL for (int i = 0; i < ALPHA; i++) {
-        floatv value = i == 0 ? x[0] : i == n - 1 ? x[ALPHA - 1] : (floatv)(0);
-        UNROLL for (int k = 0; k < PAIRS; k++) {
-            value = FMA((floatv)(power[k]), i % 2 == 0 ? sum[k] : difference[k], value);
-            power[k] *= point[k];
-        }
-        if (i < n)
-            out[i] = value;
-    }
+    ELEMENT(0)
+    ELEMENT(1)
+    ELEMENT(2)
+    ELEMENT(3)
+#if ALPHA > 4
+    ELEMENT(4)
+    ELEMENT(5)
+#endif
+#if ALPHA > 6
+    ELEMENT(6)
+    ELEMENT(7)
+#endif
 }
 
 /* The scale of G for element i of ALPHA; chosen from constants, since i may differ between items. */
