@@ -47,12 +47,12 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
                                                         : 0; /* a chunk, of few tiles */
     if (!oce_winograd_window(&shape->window, reason, reason_bytes))
         return false;
-    if (depth * alpha * alpha > limits->loop_rounds)
+    const int64_t rounds = depth * alpha * alpha;
+    if (rounds > limits->loop_rounds)
         snprintf(reason, reason_bytes,
                  "the sums of %lld channels take %lld rounds of a loop, and the driver may break "
                  "loops off after %lld",
-                 (long long)depth, (long long)(depth * alpha * alpha),
-                 (long long)limits->loop_rounds);
+                 (long long)depth, (long long)rounds, (long long)limits->loop_rounds);
     else if (shape->channels % vector != 0 || shape->filters % vector != 0)
         snprintf(reason, reason_bytes,
                  "%lld channels and %lld filters are not both multiples of %d, the device's vector",
