@@ -153,6 +153,24 @@ Test(device, names_a_tile_that_is_none) {
     unsetenv("OCELLI_TILE");
 }
 
+/* Those of AVX-512 are there for narrower vectors too; a device that has none has 16 on x86. */
+Test(device, tells_how_many_vector_registers_there_are) {
+    setenv("OCELLI_DEVICE_CLASS", "cpu", 1);
+    for (int is_capped = 0; is_capped < 2; is_capped++) {
+        setenv(is_capped ? "OCELLI_CAP" : "OCELLI_VECTOR_WIDTH", is_capped ? "vector=4" : "4", 1);
+        oce_device *device = test_open_device();
+        const int registers = oce_device_limits(device)->vector_registers;
+#if defined __x86_64__
+        const bool is_wide = oce_device_get_info(device)->vector_width >= 16;
+        cr_expect_eq(registers, is_wide ? 32 : 16);
+        cr_expect(!is_capped || !is_wide);
+#else
+        cr_expect(registers == 16 || registers == 32);
+#endif
+        oce_device_close(device);
+    }
+}
+
 /* ---- Loops --------------------------------------------------------------------------------- */
 
 /* How long loops may be planned for on a device with narrow vectors whose loop_probe is `kernel`.

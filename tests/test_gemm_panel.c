@@ -204,6 +204,25 @@ Test(gemm_panel, few_units_get_several_panels_of_a_large_b) {
     cr_expect_eq(blocks_for(&small, 16, 2, LOCAL, INT64_MAX).columns, 64);
 }
 
+/* NEON's vectors are as narrow as SSE's, but twice as many. */
+Test(gemm_panel, tiles_fill_the_registers_there_are) {
+    const oce_gemm_desc desc = {.m = 600, .n = 640, .k = 500};
+    oce_limits limits = {.is_cpu = true,
+                         .vector_width = 4,
+                         .vector_registers = 16,
+                         .compute_units = 4,
+                         .local_bytes = LOCAL,
+                         .loop_rounds = INT64_MAX};
+    oce_gemm_blocks few, many;
+    cr_assert(oce_gemm_choose_blocks(&desc, &limits, &few));
+    limits.vector_registers = 32;
+    cr_assert(oce_gemm_choose_blocks(&desc, &limits, &many));
+    cr_expect(few.tile_rows == 6 && few.tile_vectors == 2, "%d x %d", few.tile_rows,
+              few.tile_vectors);
+    cr_expect(many.tile_rows == 6 && many.tile_vectors == 4, "%d x %d", many.tile_rows,
+              many.tile_vectors);
+}
+
 /* The order of a sum may depend on the shape, never on the device. */
 Test(gemm_panel, splits_depend_on_the_shape_only) {
     oce_random random;
