@@ -319,9 +319,6 @@ Test(conv2d_winograd, is_chosen_by_rule) {
         expect_auto(device, &usual, (oce_pass)pass, false);
     const oce_conv2d_desc tiny = describe(1, 4, 4, vector, vector, 3);
     expect_auto(device, &tiny, OCE_PASS_FORWARD, false);
-    /* Products of fewer than 8 channels do not pay for the transforms of 3 x 3 windows. */
-    const oce_conv2d_desc narrow = describe(4, 12, 12, 4, 16, 3);
-    expect_auto(device, &narrow, OCE_PASS_FILTER_GRAD, false);
     /* The sums of 5 x 5 windows over more than 512 channels round too much. */
     const oce_conv2d_desc deep = describe(2, 12, 12, 528, vector, 5);
     expect_auto(device, &deep, OCE_PASS_FORWARD, false);
@@ -340,6 +337,25 @@ Test(conv2d_winograd, is_chosen_by_rule) {
     expect_auto(device, &kept, OCE_PASS_FORWARD, false);
     kept.keeps_filter = true;
     expect_auto(device, &kept, OCE_PASS_FORWARD, by_rule);
+    oce_device_close(device);
+}
+
+/* Vectors of 4 too; but products of fewer than 8 channels do not pay for the transforms of 3 x 3
+ * windows; nor does any where the driver breaks loops off. */
+Test(conv2d_winograd, is_chosen_by_rule_for_vectors_of_4, .init = skip_on_gpus) {
+    const oce_conv2d_desc usual = describe(4, 12, 12, 8, 16, 3),
+                          few = describe(4, 12, 12, 4, 16, 3);
+    const oce_conv2d_desc large = describe(4, 12, 12, 4, 16, 5);
+    setenv("OCELLI_VECTOR_WIDTH", "4", 1);
+    oce_device *device = test_open_device();
+    const bool by_rule = oce_device_limits(device)->loop_rounds == INT64_MAX;
+    expect_auto(device, &usual, OCE_PASS_FILTER_GRAD, by_rule);
+    expect_auto(device, &large, OCE_PASS_FILTER_GRAD, by_rule);
+    expect_auto(device, &few, OCE_PASS_FILTER_GRAD, false);
+    oce_device_close(device);
+    setenv("OCELLI_CAP", "loops=65535", 1);
+    device = test_open_device();
+    expect_auto(device, &usual, OCE_PASS_FILTER_GRAD, false);
     oce_device_close(device);
 }
 

@@ -201,10 +201,9 @@ static void shorten_loops(oce_winograd_state *state) {
     if (turns * chunk_rounds(state) <= most)
         return;
     state->chunk = state->blocks.parts[0].rows;
-    while (chunk_rounds(state) > most && state->output_parts < blocks)
-        do
-            state->output_parts++;
-        while (blocks % state->output_parts != 0);
+    for (int64_t parts = 1; parts <= blocks && chunk_rounds(state) > most; parts++)
+        if (blocks % parts == 0)
+            state->output_parts = parts;
     const int64_t chunks = oce_ceil_div(state->w.tiles, state->chunk);
     const int64_t least = oce_ceil_div(chunks, oce_max_int64(most / chunk_rounds(state), 1));
     state->groups = oce_min_int64(oce_max_int64(state->groups, least), chunks);

@@ -75,8 +75,7 @@ static oce_status prepare(oce_gemm_plan *plan) {
 }
 
 /* Sums the splits. A group takes some rows of up to `columns` columns: enough groups for many
- * units, enough work for each, and loops that every driver
- * lets end. */
+ * units, enough work for each, and loops that every driver lets end. */
 static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     const oce_gemm_desc *d = &plan->desc;
     const int width = oce_device_limits(plan->device)->vector_width, splits = plan->blocks.splits;
