@@ -9,7 +9,8 @@
  * THIN_COLUMNS sums runs down K in vectors, whose lanes are added at the end.
  *
  * gemm_thin_scale: at most THIN_ROWS rows, B stored [K,N]. The rows of B are scaled and added up,
- * THIN_DEPTH at a time, in a stretch of C that stays in the first-level cache.
+ * THIN_DEPTH at a time, in a stretch of C that stays in the first-level cache. Where many products
+ * with one B are to come, the rows that only zeros scale are not read: ReLU leaves many.
  *
  * A group is one work-item and takes a block of C over one of several ranges ("splits") of K. With
  * more than one split it writes its partial sums to the workspace, and gemm_thin_reduce adds them
@@ -38,6 +39,13 @@
 #endif
 #ifndef THIN_STRETCH
 #define THIN_STRETCH 2048
+#endif
+
+/* Above 0: gemm_thin_scale leaves out the rows of B that only zeros of A scale, and looks through so
+ * many steps of K for the others before it adds them up. Those products are zeros, which change no
+ * sum, unless the row has an infinity or a NaN: gemm_thin_nonfinite finds such rows. */
+#ifndef THIN_LIST
+#define THIN_LIST 0
 #endif
 
 /* A vector in memory at any float, whole: vload16() of several rows is taken to pieces of two and four
@@ -147,13 +155,77 @@ KERNEL void gemm_thin_dot(IN(a), IN(b), IN(bias), OUT(c), const int m, const int
         }
 }
 
+/* A of gemm_thin_scale: element [i,k] lies at a + i * row + k * step, 0 <= i < rows. */
+typedef struct few_rows {
+    __global const float *a;
+    long row, step;
+    int rows;
+} few_rows;
+
+/* A[i,k]; rows beyond the edge repeat the last one. */
+static float factor_at(const few_rows *few, int i, int k) {
+    return few->a[min(i, few->rows - 1) * few->row + k * few->step];
+}
+
+/* Adds A[i,k] times row k of B, whose rows are n apart, to row i of the stretch, for the THIN_DEPTH
+ * steps k of `now`, and asks for the rows of `next`. */
+static void add_rows(__local floatv stretch[THIN_ROWS][THIN_STRETCH / VW], const few_rows *few,
+                     __global const float *b, long n, int vectors, const int now[THIN_DEPTH],
+                     const int next[THIN_DEPTH]) {
+    floatv factor[THIN_ROWS][THIN_DEPTH];
+    UNROLL for (int i = 0; i < THIN_ROWS; i++)
+        UNROLL for (int d = 0; d < THIN_DEPTH; d++)
+            factor[i][d] = (floatv)(factor_at(few, i, now[d]));
+    for (int j = 0; j < vectors; j++) {
+        floatv sum[THIN_ROWS];
+        UNROLL for (int i = 0; i < THIN_ROWS; i++)
+            sum[i] = stretch[i][j];
+        UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
+            /* rows may be longer than what the processor fetches ahead */
+            PREFETCH(b + next[d] * n + j * VW);
+            const floatv of_b = LOAD(b + now[d] * n + j * VW);
+            UNROLL for (int i = 0; i < THIN_ROWS; i++)
+                sum[i] = FMA(factor[i][d], of_b, sum[i]);
+        }
+        UNROLL for (int i = 0; i < THIN_ROWS; i++)
+            stretch[i][j] = sum[i];
+    }
+}
+
+/* The same for one step. */
+static void add_row(__local floatv stretch[THIN_ROWS][THIN_STRETCH / VW], const few_rows *few,
+                    __global const float *b, long n, int vectors, int k) {
+    UNROLL for (int i = 0; i < THIN_ROWS; i++) {
+        const floatv factor = (floatv)(factor_at(few, i, k));
+        for (int j = 0; j < vectors; j++)
+            stretch[i][j] = FMA(factor, LOAD(b + k * n + j * VW), stretch[i][j]);
+    }
+}
+
+#if THIN_LIST
+/* Appends to a list of `count` steps those of begin <= k < end whose row of B is needed; returns
+ * how many there are then. */
+static int list_steps(__local int *list, int count, const few_rows *few,
+                      __global const float *nonfinite, int begin, int end) {
+    for (int k = begin; k < end; k++) {
+        int is_needed = nonfinite[k] != 0;
+        UNROLL for (int i = 0; i < THIN_ROWS; i++)
+            is_needed |= factor_at(few, i, k) != 0;
+        list[count] = k;
+        count += is_needed;
+    }
+    return count;
+}
+#endif
+
 /* As gemm_thin_dot, but b: [k,n], and A's element [i,k] lies at i * a_row + k * a_step; m is at most
- * THIN_ROWS, block_columns a multiple of VW and at most THIN_STRETCH. */
+ * THIN_ROWS, block_columns a multiple of VW and at most THIN_STRETCH. nonfinite: [k], not 0 where
+ * that row of B must be read; read if THIN_LIST. */
 KERNEL void gemm_thin_scale(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
                             const long c_row, const long c_column, const long size,
                             const int block_columns, const int bias_row, const int bias_column,
                             const int has_bias, const int relu, const long a_row,
-                            const long a_step) {
+                            const long a_step, IN(nonfinite)) {
     __local floatv stretch[THIN_ROWS][THIN_STRETCH / VW];
     const int split = get_global_id(1), splits = get_global_size(1);
     const int column_begin = get_global_id(0) * block_columns;
@@ -162,38 +234,44 @@ KERNEL void gemm_thin_scale(IN(a), IN(b), IN(bias), OUT(c), const int m, const i
     const int k_begin = (int)((long)k * split / splits);
     const int k_end = (int)((long)k * (split + 1) / splits);
     const int ends = splits == 1;
+    const few_rows few = {AT(a), a_row, a_step, m};
+    __global const float *from = AT(b) + column_begin;
+    int now[THIN_DEPTH], next[THIN_DEPTH];
     for (int i = 0; i < THIN_ROWS; i++)
         for (int j = 0; j < vectors; j++)
             stretch[i][j] = (floatv)(0.0f);
+#if THIN_LIST
+    __local int list[THIN_LIST + THIN_DEPTH];
+    int left = 0; /* over from the list before: fewer than THIN_DEPTH */
+    for (int begin = k_begin; begin < k_end; begin += THIN_LIST) {
+        const int count = list_steps(list, left, &few, AT(nonfinite), begin,
+                                     min(begin + THIN_LIST, k_end));
+        int at = 0;
+        for (; at + THIN_DEPTH <= count; at += THIN_DEPTH) {
+            UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
+                now[d] = list[at + d];
+                next[d] = list[min(at + THIN_DEPTH + d, count - 1)];
+            }
+            add_rows(stretch, &few, from, n, vectors, now, next);
+        }
+        left = count - at;
+        for (int i = 0; i < left; i++)
+            list[i] = list[at + i];
+    }
+    for (int i = 0; i < left; i++)
+        add_row(stretch, &few, from, n, vectors, list[i]);
+#else
     int at = k_begin;
     for (; at + THIN_DEPTH <= k_end; at += THIN_DEPTH) {
-        __global const float *rows = AT(b) + (long)at * n + column_begin;
-        floatv factor[THIN_ROWS][THIN_DEPTH];
-        UNROLL for (int i = 0; i < THIN_ROWS; i++)
-            UNROLL for (int d = 0; d < THIN_DEPTH; d++)
-                factor[i][d] = (floatv)(AT(a)[min(i, m - 1) * a_row + (at + d) * a_step]);
-        for (int j = 0; j < vectors; j++) {
-            floatv sum[THIN_ROWS];
-            UNROLL for (int i = 0; i < THIN_ROWS; i++)
-                sum[i] = stretch[i][j];
-            UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
-                /* of the next round: rows may be longer than what the processor fetches ahead */
-                PREFETCH(rows + (long)(d + THIN_DEPTH) * n + j * VW);
-                const floatv of_b = LOAD(rows + (long)d * n + j * VW);
-                UNROLL for (int i = 0; i < THIN_ROWS; i++)
-                    sum[i] = FMA(factor[i][d], of_b, sum[i]);
-            }
-            UNROLL for (int i = 0; i < THIN_ROWS; i++)
-                stretch[i][j] = sum[i];
+        UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
+            now[d] = at + d;
+            next[d] = at + THIN_DEPTH + d;
         }
+        add_rows(stretch, &few, from, n, vectors, now, next);
     }
     for (; at < k_end; at++)
-        UNROLL for (int i = 0; i < THIN_ROWS; i++) {
-            const floatv factor = (floatv)(AT(a)[min(i, m - 1) * a_row + at * a_step]);
-            for (int j = 0; j < vectors; j++)
-                stretch[i][j] =
-                    FMA(factor, LOAD(AT(b) + (long)at * n + column_begin + j * VW), stretch[i][j]);
-        }
+        add_row(stretch, &few, from, n, vectors, at);
+#endif
     for (int i = 0; i < m; i++) {
         __local const float *values = (__local const float *)stretch[i];
         __global float *to = AT(c) + split * size + i * c_row + column_begin * c_column;
@@ -201,6 +279,23 @@ KERNEL void gemm_thin_scale(IN(a), IN(b), IN(bias), OUT(c), const int m, const i
         for (int j = 0; j < columns; j++)
             to[j * c_column] =
                 finish(values[j], has_bias && ends ? own + j * bias_column : 0, relu && ends);
+    }
+}
+
+/* nonfinite[i] = 1 if row i of b [k,n] has an infinity or a NaN, else 0. Groups: blocks of `rows`
+ * rows. */
+KERNEL void gemm_thin_nonfinite(IN(b), OUT(nonfinite), const int n, const int k, const int rows) {
+    const int begin = get_global_id(0) * rows, end = min(begin + rows, k);
+    for (int row = begin; row < end; row++) {
+        uintv largest = (uintv)(0); /* without its sign, a float's bits grow with it */
+        for (int j = 0; j < n; j += VW)
+            largest = max(largest, as_uintv(load_lanes(AT(b) + (long)row * n + j, n - j)) &
+                                       (uintv)(0x7fffffff));
+        uint lanes[VW], all = 0;
+        vstorev(largest, 0, lanes);
+        for (int i = 0; i < VW; i++)
+            all = max(all, lanes[i]);
+        AT(nonfinite)[row] = all >= 0x7f800000 ? 1.0f : 0.0f;
     }
 }
 

@@ -9,6 +9,8 @@
 
 #include <criterion/criterion.h>
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,5 +160,128 @@ Test(gemm_thin, division) {
         cr_expect_eq(splits[0], splits[1]);
         cr_expect_eq(splits[0], splits[2]);
     }
+    oce_device_close(device);
+}
+
+/* ---- Rows of a kept B that only zeros scale ---------------------------------------------------
+ */
+
+/* Zeros in A, of either sign: `whole` of 8 steps of K, and half of the other elements. */
+static void put_zeros(const oce_gemm_desc *d, float *a, int whole, oce_random *random) {
+    for (int64_t k = 0; k < d->k; k++) {
+        const bool is_whole = test_between(random, 0, 7) < whole;
+        for (int64_t i = 0; i < d->m; i++)
+            if (is_whole || test_between(random, 0, 1) == 0)
+                a[d->transpose_a ? k * d->m + i : i * d->k + k] = k % 2 == 0 ? 0.0F : -0.0F;
+    }
+}
+
+/* A NaN or an infinity in a few rows of B, most of which zeros scale: 0 * NaN is NaN. */
+static void put_nonfinite(const oce_gemm_desc *d, float *b, oce_random *random) {
+    const float values[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++)
+        b[test_between(random, 0, d->k - 1) * d->n + test_between(random, 0, d->n - 1)] = values[i];
+}
+
+static bool leaves_rows_out(oce_device *device, const oce_gemm_desc *desc) {
+    oce_gemm_plan *plan = NULL;
+    TEST_OK(oce_gemm_plan_create(device, desc, &plan));
+    const size_t bytes = oce_gemm_plan_prepared_bytes(plan);
+    oce_gemm_plan_destroy(plan);
+    cr_expect(bytes == 0 || bytes == (size_t)desc->k * sizeof(float));
+    return bytes > 0;
+}
+
+static void expect_same_bits(oce_device *device, oce_gemm_desc desc, int whole, bool is_finite,
+                             uint64_t seed) {
+    const gemm_data data = gemm_random(&desc, seed % 2 == 0, seed);
+    oce_random random;
+    oce_random_init(&random, seed, OCE_RANDOM_TEST, 1);
+    put_zeros(&desc, (float *)data.a, whole, &random);
+    if (!is_finite)
+        put_nonfinite(&desc, (float *)data.b, &random);
+    const gemm_placing placing = {seed / 2 % 2 == 1, (int64_t)(seed % 5)};
+    desc.family = OCE_GEMM_THIN;
+    float *plain = gemm_run(device, &desc, &data, &placing);
+    desc.keeps_b = true;
+    float *kept = gemm_run(device, &desc, &data, &placing);
+    cr_expect(leaves_rows_out(device, &desc), "m %lld n %lld k %lld", (long long)desc.m,
+              (long long)desc.n, (long long)desc.k);
+    cr_expect(memcmp(plain, kept, (size_t)(desc.m * desc.n) * sizeof *plain) == 0,
+              "m %lld n %lld k %lld%s, %d of 8 rows are zero%s", (long long)desc.m,
+              (long long)desc.n, (long long)desc.k, desc.transpose_a ? " a^T" : "", whole,
+              is_finite ? "" : ", not finite");
+    free(plain);
+    free(kept);
+    gemm_free_data(&data);
+}
+
+/* Lists that are full, empty, shorter than a round; several of them in a split. */
+static void compare_with_plain(int width) {
+    static const int64_t shapes[][2] = {
+        {32, 2050}, {1024, 3136}, {13, 40001}, {4101, 67}, {384, 8192}};
+    oce_device *device = gemm_open_cpu(width, OCE_GEMM_THIN);
+    const oce_gemm_desc first = {.m = 1, .n = 32, .k = 2050, .keeps_b = true};
+    if (!leaves_rows_out(device, &first)) {
+        oce_device_close(device);
+        cr_skip_test("too little local memory, or loops too short");
+    }
+    uint64_t seed = 0;
+    for (int i = 0; i < (test_is_small() ? 1 : OCE_COUNT(shapes)); i++)
+        for (int64_t m = 1; m <= 4; m += test_is_small() || i > 0 ? 2 : 1)
+            for (int whole = 0; whole <= 8; whole += 4, seed++) {
+                const oce_gemm_desc desc = {.m = m,
+                                            .n = shapes[i][0],
+                                            .k = shapes[i][1],
+                                            .transpose_a = seed % 3 == 1,
+                                            .activation = seed % 4 < 2 ? OCE_ACTIVATION_RELU
+                                                                       : OCE_ACTIVATION_NONE};
+                expect_same_bits(device, desc, whole, seed % 5 != 0, seed);
+            }
+    oce_device_close(device);
+}
+
+Test(gemm_thin, rows_left_out_change_no_bit) {
+    compare_with_plain(0);
+}
+
+Test(gemm_thin, rows_left_out_change_no_bit_in_vectors_of_8) {
+    compare_with_plain(8);
+}
+
+Test(gemm_thin, rows_left_out_change_no_bit_in_vectors_of_4) {
+    compare_with_plain(4);
+}
+
+/* Any row that is not finite is found, wherever its infinity or NaN is; the largest float is none.
+ */
+Test(gemm_thin, finds_rows_that_are_not_finite) {
+    enum { ROWS = 1100, COLUMNS = 61 };
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_THIN);
+    const oce_gemm_desc desc = {.m = 1, .n = COLUMNS, .k = ROWS, .keeps_b = true};
+    oce_gemm_plan *plan = NULL;
+    TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
+    const size_t bytes = oce_gemm_plan_prepared_bytes(plan);
+    if (bytes == 0) {
+        oce_gemm_plan_destroy(plan);
+        oce_device_close(device);
+        cr_skip_test("too little local memory, or loops too short");
+    }
+    float *values = test_zeros((size_t)ROWS * COLUMNS), found[ROWS];
+    const float special[] = {NAN, INFINITY, -INFINITY, -NAN, FLT_MAX, -FLT_MAX, FLT_MIN, -0.0F};
+    for (int row = 0; row < ROWS; row++)
+        if (row % 3 == 0)
+            values[row * COLUMNS + row % COLUMNS] = special[row / 3 % 8];
+    oce_tensor b = test_tensor(device, ROWS, 1, 1, COLUMNS, NULL, values);
+    oce_buffer *prepared = NULL;
+    TEST_OK(oce_buffer_create(device, bytes, &prepared));
+    TEST_OK(oce_gemm_prepare(plan, &b, prepared));
+    TEST_OK(oce_buffer_read(prepared, 0, found, sizeof found));
+    for (int row = 0; row < ROWS; row++)
+        cr_expect_eq(found[row], row % 3 == 0 && row / 3 % 8 < 4 ? 1.0F : 0.0F, "row %d", row);
+    free(values);
+    oce_buffer_destroy(prepared);
+    oce_tensor_release(&b);
+    oce_gemm_plan_destroy(plan);
     oce_device_close(device);
 }

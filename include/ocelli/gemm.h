@@ -67,7 +67,8 @@ OCE_API oce_status oce_gemm_run(oce_gemm_plan *plan, const oce_tensor *a, const 
 /** Bytes of a prepared B; 0: the family takes B as it is, as each does without `keeps_b`. */
 OCE_API size_t oce_gemm_plan_prepared_bytes(const oce_gemm_plan *plan);
 /**
- * Brings B into the form that the plan computes with. A plan that has such a form takes no other:
+ * Brings B into the form that the plan computes with, or finds out about B what spares a plan work:
+ * with few rows, those that zeros of A scale need not be read. Such a plan wants that in each run:
  * oce_gemm_run() fails with OCE_ERROR_INVALID_ARGUMENT. b: as oce_gemm_run; prepared: at least
  * oce_gemm_plan_prepared_bytes(); may be NULL if that is 0, and nothing is done.
  * Errors: as oce_gemm_run.

@@ -70,6 +70,7 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
     oce_node *node = &graph->nodes[index];
     const oce_tensor *x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input;
     oce_buffer *workspace = oce_memory_buffer(memory, graph->workspace_buffer);
+    oce_buffer *prepared = oce_memory_buffer(memory, node->prepared_buffer);
     oce_tensor weights = {0}, bias = {0};
     if (node->weights >= 0) {
         OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
@@ -92,9 +93,8 @@ static oce_status forward_node(oce_graph *graph, int index, const oce_memory *me
                                 oce_memory_buffer(memory, node->winners_buffer));
     case OCE_LAYER_DENSE:
         if (index == graph->head_parts)
-            return oce_gemm_run_parts(node->gemm_forward, x, &weights, workspace);
-        return oce_gemm_run_prepared(node->gemm_forward, x, &weights,
-                                     oce_memory_buffer(memory, node->prepared_buffer), &bias,
+            return oce_gemm_run_parts(node->gemm_forward, x, &weights, prepared, workspace);
+        return oce_gemm_run_prepared(node->gemm_forward, x, &weights, prepared, &bias,
                                      &node->output_tensor, workspace);
     case OCE_LAYER_DROPOUT:
         break;

@@ -232,13 +232,15 @@ int oce_gemm_plan_parts(const oce_gemm_plan *plan) {
 }
 
 oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
-                              oce_buffer *workspace) {
-    const oce_gemm_operands operands = {.a = a, .b = b, .workspace = workspace};
+                              const oce_buffer *prepared, oce_buffer *workspace) {
+    const oce_gemm_operands operands = {
+        .a = a, .b = b, .workspace = workspace, .prepared = prepared};
     OCE_REQUIRE(oce_gemm_plan_parts(plan) > 1, OCE_ERROR_UNSUPPORTED,
                 "gemm: %s makes no partial sums of %lld x %lld x %lld",
                 oce_gemm_family_name(plan->method->family), (long long)plan->desc.m,
                 (long long)plan->desc.n, (long long)plan->desc.k);
     OCE_TRY(check_inputs(plan, &operands));
+    OCE_TRY(check_prepared(plan, prepared));
     return oce_gemm_thin_parts(plan, &operands);
 }
 

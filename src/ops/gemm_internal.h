@@ -36,7 +36,7 @@ struct oce_gemm_plan {
     size_t prepared;     /* bytes of a prepared B, 0: the family takes B as it is */
     oce_kernel *product; /* naive, panel, thin, tiled */
     oce_kernel *finish; /* panel, thin: sums the splits; clblast: bias and ReLU; NULL: not needed */
-    oce_kernel *pack;   /* panel: prepares B; NULL unless desc.keeps_b */
+    oce_kernel *pack;   /* panel, thin: prepares B; NULL unless desc.keeps_b */
     oce_gemm_blocks blocks; /* panel */
     oce_tile_product tiles; /* tiled; no product if dot */
     oce_kernel *dot;        /* tiled, few columns */
@@ -79,10 +79,10 @@ oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operand
  * oce_gemm_run_parts() can leave that to its caller; else 1. */
 int oce_gemm_plan_parts(const oce_gemm_plan *plan);
 
-/* As oce_gemm_run(), but leaves those sums in the workspace, [parts,m,n] from its start on: C is
- * their sum, in their order, and then act(C + bias). Errors: those of oce_gemm_run(). */
+/* As oce_gemm_run_prepared(), but leaves those sums in the workspace, [parts,m,n] from its start on:
+ * C is their sum, in their order, and then act(C + bias). Errors: the same. */
 oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
-                              oce_buffer *workspace);
+                              const oce_buffer *prepared, oce_buffer *workspace);
 
 /* Whether the thin family is the faster one, where it serves. */
 bool oce_gemm_is_thin(const oce_gemm_desc *desc);

@@ -17,7 +17,9 @@ enum {
     SPLITS = 16,            /* of gemm_thin_scale: more make the sum of them too long */
     SUM_FLOATS = 1 << 15,   /* of the partial sums that a group adds up */
     LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
-    LONGEST_SCALE = 12288
+    LONGEST_SCALE = 12288,
+    DEPTH = 8,   /* rows in a round of gemm_thin_scale */
+    LIST = 1024, /* THIN_LIST: long enough that few rounds are not full */
 };
 
 /* The kernels count in ints, with room for a block more. */
@@ -112,10 +114,41 @@ static void divide_scale(const thin *t, const oce_limits *limits, oce_gemm_block
         (int)at_least(at_most(oce_ceil_div(at_most(goal, SPLITS), blocks), t->k / 64), least);
     blocks = at_least(at_most(oce_ceil_div(near_goal, b->splits), t->n / 64), blocks);
     b->columns = round_up(oce_ceil_div(t->n, blocks), 16);
-    const int64_t depth = oce_ceil_div(t->k, b->splits) / 8 + 8;
+    const int64_t depth = oce_ceil_div(t->k, b->splits) / DEPTH + DEPTH;
     while (b->columns > 16 && b->columns / 4 * depth > limits->loop_rounds)
         b->columns = round_up(b->columns / 2, 16);
 }
+
+/* ---- Rows that only zeros scale ------------------------------------------------------------ */
+
+static int64_t rows_of_a_group(const oce_gemm_desc *d) {
+    return at_least(GROUP_FLOATS / d->n, 1);
+}
+
+/* Whether gemm_thin_scale should leave rows out, which takes knowing those of B that are not
+ * finite. That is found once for many products, of a matrix that is worth a group. */
+static bool skips_rows(const oce_gemm_desc *d, const thin *t, const oce_limits *limits,
+                       int splits) {
+    const size_t local = STRETCH_FLOATS * sizeof(float) + (LIST + DEPTH) * sizeof(int32_t);
+    const int64_t vectors = oce_ceil_div(d->n, limits->vector_width);
+    return d->keeps_b && !t->is_dot && !t->is_turned && d->n * d->k >= GROUP_FLOATS &&
+           limits->local_bytes >= local && oce_ceil_div(d->k, splits) <= limits->loop_rounds &&
+           rows_of_a_group(d) * vectors <= limits->loop_rounds;
+}
+
+static oce_status find_nonfinite(const oce_gemm_plan *plan, const oce_tensor *b,
+                                 oce_buffer *prepared) {
+    const oce_gemm_desc *d = &plan->desc;
+    const int64_t rows = rows_of_a_group(d);
+    const oce_arg args[] = {
+        oce_arg_tensor(b), oce_arg_part(prepared, 0), oce_arg_int(d->n),
+        oce_arg_int(d->k), oce_arg_int(rows),
+    };
+    return oce_launch(plan->pack, oce_range_groups(oce_ceil_div(d->k, rows), 1, 1), args,
+                      OCE_COUNT(args));
+}
+
+/* ---- Plan ---------------------------------------------------------------------------------- */
 
 static oce_status prepare(oce_gemm_plan *plan) {
     static const char file[] = "gemm_thin.cl";
@@ -136,6 +169,11 @@ static oce_status prepare(oce_gemm_plan *plan) {
         divide_scale(&t, limits, b);
         oce_define(&defines, "THIN_STRETCH", stretch_of(b));
     }
+    if (skips_rows(&plan->desc, &t, limits, b->splits)) {
+        oce_define(&defines, "THIN_LIST", LIST);
+        plan->prepared = (size_t)t.k * sizeof(float);
+        OCE_TRY(oce_kernel_get(plan->device, file, "gemm_thin_nonfinite", NULL, &plan->pack));
+    }
     const int64_t extents[] = {b->splits, t.m, t.n, (int64_t)sizeof(float)};
     OCE_REQUIRE(b->splits == 1 || oce_size_product(extents, 4, &plan->workspace),
                 OCE_ERROR_OVERFLOW, "gemm: %d partial sums of %lld x %lld are too large", b->splits,
@@ -146,6 +184,8 @@ static oce_status prepare(oce_gemm_plan *plan) {
         return oce_kernel_get(plan->device, file, "gemm_thin_reduce", &defines, &plan->finish);
     return OCE_OK;
 }
+
+/* ---- Run ----------------------------------------------------------------------------------- */
 
 /* A single column is reduced as a row whose elements share a bias. */
 static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
@@ -191,8 +231,9 @@ oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operand
         oce_arg_int(plan->desc.activation == OCE_ACTIVATION_RELU),
         oce_arg_long(t.is_straight ? t.k : 1),
         oce_arg_long(t.is_straight ? 1 : t.m),
+        plan->prepared > 0 ? oce_arg_part(o->prepared, 0) : oce_arg_tensor(NULL),
     };
-    const int scale_only = 2;
+    const int scale_only = 3;
     return oce_launch(plan->product, oce_range_groups(oce_ceil_div(t.n, b->columns), b->splits, 1),
                       args, OCE_COUNT(args) - (t.is_dot ? scale_only : 0));
 }
@@ -202,4 +243,4 @@ static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
     return plan->blocks.splits > 1 ? reduce(plan, o) : OCE_OK;
 }
 
-const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run, NULL};
+const oce_gemm_method oce_gemm_thin = {OCE_GEMM_THIN, serves, prepare, run, find_nonfinite};
