@@ -219,12 +219,14 @@ static void move(oce_model *model, int count, float *const *start, float *const 
 
 /* Along the gradient of one variable, and along a random direction in it, the loss changes as the
  * gradient says. */
-Test(model, gradients_are_the_slope_of_the_loss) {
+static void expect_slopes(const oce_network *network) {
     enum { BATCH = 8 };
     oce_device *device = test_open_device();
     oce_model_options options = tiny_options(BATCH, 1);
     options.keep_prob = 1;
-    oce_model *model = tiny_model(device, &options);
+    oce_model *model = NULL;
+    TEST_OK(oce_model_create(device, network, &options, &model));
+    TEST_OK(oce_model_allocate(model));
     uint8_t *images = tiny_images(BATCH, 5), *labels = tiny_labels(BATCH, 5);
     const int count = oce_model_variable_count(model);
     float *start[MAX_VARIABLES], *gradient[MAX_VARIABLES], *direction[MAX_VARIABLES];
@@ -275,6 +277,67 @@ Test(model, gradients_are_the_slope_of_the_loss) {
     }
     free(images);
     free(labels);
+    oce_model_destroy(model);
+    oce_device_close(device);
+}
+
+Test(model, gradients_are_the_slope_of_the_loss) {
+    expect_slopes(tiny_network());
+}
+
+/* Layers on images of one size, for those of the tiny network: gradients overwrite outputs. */
+static const oce_network *even_network(void) {
+    static const oce_window window = {.size = {3, 3}, .padding = OCE_PADDING_SAME};
+    static oce_layer layers[] = {
+        {.name = "one", .kind = OCE_LAYER_CONV2D, .units = 7, .activation = OCE_ACTIVATION_RELU},
+        {.name = "two", .kind = OCE_LAYER_CONV2D, .units = 7, .activation = OCE_ACTIVATION_RELU},
+        {.name = "kept", .kind = OCE_LAYER_DROPOUT, .keep_prob = 0.7F},
+        {.name = "max", .kind = OCE_LAYER_MAX_POOL},
+        {.name = "three", .kind = OCE_LAYER_CONV2D, .units = 7, .activation = OCE_ACTIVATION_RELU},
+        {.name = "max too", .kind = OCE_LAYER_MAX_POOL},
+        {.name = "max again", .kind = OCE_LAYER_MAX_POOL},
+        {.name = "four", .kind = OCE_LAYER_CONV2D, .units = 7},
+        {.name = "logits", .kind = OCE_LAYER_DENSE, .units = TINY_CLASSES},
+    };
+    static const oce_network network = {.name = "even",
+                                        .height = TINY_HEIGHT,
+                                        .width = TINY_WIDTH,
+                                        .channels = TINY_CHANNELS,
+                                        .layers = layers,
+                                        .layer_count = sizeof layers / sizeof layers[0]};
+    for (int l = 0; l < network.layer_count; l++) {
+        layers[l].weight_stddev = 0.12F;
+        layers[l].bias_start = 0.1F;
+        if (layers[l].kind != OCE_LAYER_DENSE && layers[l].kind != OCE_LAYER_DROPOUT)
+            layers[l].window = window;
+    }
+    return &network;
+}
+
+Test(model, gradients_where_outputs_were_are_the_slope_of_the_loss) {
+    expect_slopes(even_network());
+}
+
+/* Of all the gradients of CIFAR-10's activations only the largest needs memory of its own. */
+Test(model, gradients_take_the_memory_of_outputs) {
+    enum { BATCH = 128 };
+    oce_device *device = test_open_device();
+    const oce_model_options options = tiny_options(BATCH, 1);
+    oce_model *model = NULL;
+    TEST_OK(oce_model_create(device, oce_network_cifar10(), &options, &model));
+    size_t gradients = 0;
+    bool has_halo = false;
+    for (int b = 0; b < oce_model_buffer_count(model); b++) {
+        oce_buffer_info info;
+        oce_model_buffer(model, b, &info);
+        if (strstr(info.name, "activation gradients") != NULL)
+            gradients += info.bytes;
+        if (strcmp(info.name, "conv4 output") == 0)
+            has_halo = info.bytes > sizeof(float) * BATCH * 8 * 8 * 128;
+    }
+    const size_t largest = sizeof(float) * BATCH * 16 * 16 * 64;
+    cr_expect(has_halo || gradients < largest + largest / 8, "%zu bytes, the largest has %zu",
+              gradients, largest);
     oce_model_destroy(model);
     oce_device_close(device);
 }

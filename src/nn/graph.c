@@ -193,6 +193,7 @@ static oce_status plan_node(oce_graph *graph, int index, const oce_model_options
     node->layer = &network->layers[index];
     node->weights = node->bias = -1;
     node->output_buffer = node->winners_buffer = node->prepared_buffer = -1;
+    node->input_grad_buffer = node->strip_grad_buffer = -1;
     const int64_t image[3] = {network->height, network->width, network->channels};
     memcpy(node->input, below != NULL ? below->output : image, sizeof node->input);
     node->needs_input_grad = graph->training && graph->slot_count > 0;
@@ -234,7 +235,7 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
                          .network = network,
                          .batch = options->batch / options->micro_batches,
                          .training = options->training,
-                         .grad_buffer = {-1, -1},
+                         .grad_buffer = {-1, -1, -1},
                          .strip_gradients_buffer = -1};
     OCE_REQUIRE(network->layer_count >= 1 && network->layers != NULL, OCE_ERROR_INVALID_ARGUMENT,
                 "network \"%s\" has no layers", network->name);

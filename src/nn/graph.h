@@ -24,7 +24,7 @@ typedef struct oce_slot {
     size_t offset; /* floats from the start of a block */
 } oce_slot;
 
-enum { OCE_LABEL_BYTES = 64 };
+enum { OCE_LABEL_BYTES = 64, OCE_GRAD_BUFFERS = 3 };
 
 /* One layer, planned. */
 typedef struct oce_node {
@@ -41,12 +41,13 @@ typedef struct oce_node {
     oce_conv2d_plan *conv_grad; /* its gradients, where is_pooled; else NULL: conv has them */
     oce_pool_plan *pool;
     oce_gemm_plan *gemm_forward, *gemm_input_grad, *gemm_filter_grad;
-    oce_halo halo;        /* of its output */
-    int output_buffer;    /* in the memory plan; a dropout layer works in place: its input's */
-    int winners_buffer;   /* max pool in training, else -1 */
-    int strip_grad;       /* with strips: the gradient buffer for one of the output, ... */
-    size_t strip_grad_at; /* ... and the float of it where that begins */
-    int prepared_buffer;  /* without training: filter or weights, prepared; -1: none */
+    oce_halo halo;       /* of its output */
+    int output_buffer;   /* in the memory plan; a dropout layer works in place: its input's */
+    int winners_buffer;  /* max pool in training, else -1 */
+    int prepared_buffer; /* without training: filter or weights, prepared; -1: none */
+    int input_grad_buffer, strip_grad_buffer; /* of the gradients of its input and, with strips, of
+                                                 a strip of its output; -1 */
+    bool is_overwritten; /* its output is: the backward pass puts a gradient there */
     oce_tensor output_tensor;
     char forward_label[OCE_LABEL_BYTES], grad_label[OCE_LABEL_BYTES], /* for the profile */
         filter_label[OCE_LABEL_BYTES];
@@ -63,10 +64,12 @@ typedef struct oce_graph {
     int slot_count;
     size_t block; /* floats of a parameter block */
     oce_halo input_halo;
-    int input_buffer, workspace_buffer, grad_buffer[2]; /* in the memory plan */
-    int strip_gradients_buffer;                         /* of a strip's variables; -1 */
-    oce_tensor input;                                   /* [batch, H, W, C] */
-    bool has_head;                                      /* see oce_graph_plan_head() */
+    int input_buffer, workspace_buffer; /* in the memory plan */
+    int grad_buffer[OCE_GRAD_BUFFERS];  /* of gradients of activations, that of the logits in the
+                                           first; -1 */
+    int strip_gradients_buffer;         /* of a strip's variables; -1 */
+    oce_tensor input;                   /* [batch, H, W, C] */
+    bool has_head;                      /* see oce_graph_plan_head() */
     int head_parts;   /* the dense layer whose partial sums the head adds up, -1: none */
     bool is_prepared; /* the prepared weights are those of the parameters */
 } oce_graph;
@@ -83,6 +86,12 @@ void oce_graph_plan_head(oce_graph *graph);
 
 /* The part of oce_graph_plan() that adds buffers, when all nodes are planned. */
 oce_status oce_graph_plan_memory(oce_graph *graph, oce_memory *memory);
+
+/* The part of oce_graph_plan_memory() for the backward pass, when the outputs have buffers. */
+oce_status oce_graph_plan_gradients(oce_graph *graph, oce_memory *memory);
+
+/* Whether the node's output, a strip that is not needed for long, lies in a gradient buffer. */
+bool oce_node_shares_output(const oce_graph *graph, const oce_node *node);
 
 /* Makes the tensors, once the memory is allocated. */
 oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory);

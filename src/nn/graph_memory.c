@@ -62,10 +62,7 @@ static size_t node_workspace(const oce_graph *graph, const oce_node *node, const
     return bytes;
 }
 
-/* Whether the output lies in a gradient buffer: that of a strip is not needed longer than the
- * strip.
- */
-static bool is_output_shared(const oce_graph *graph, const oce_node *node) {
+bool oce_node_shares_output(const oce_graph *graph, const oce_node *node) {
     return graph->training && node->strip > 0 && !node->is_pooled;
 }
 
@@ -80,7 +77,7 @@ static oce_status plan_output(oce_graph *graph, oce_node *node, oce_memory *memo
     const bool dropout_next =
         index + 1 < graph->node_count && graph->nodes[index + 1].layer->kind == OCE_LAYER_DROPOUT;
     node->halo = dropout_next ? (oce_halo){0, 0, 0, 0} : wanted_halo(graph, index + 1);
-    if (node->is_pooled || is_output_shared(graph, node))
+    if (node->is_pooled || oce_node_shares_output(graph, node))
         return OCE_OK;
     return add_tensor(memory, node->layer->name, "output", output_images(graph, node), node->output,
                       &node->halo, &node->output_buffer);
@@ -102,76 +99,6 @@ static oce_status plan_kept(const oce_graph *graph, oce_node *node, oce_memory *
                           &node->prepared_buffer);
 }
 
-/* Floats of the gradient of `images` of a node's output. */
-static oce_status grad_size(const oce_node *node, int64_t images, size_t *elements) {
-    const int64_t dim[4] = {images, node->output[0], node->output[1], node->output[2]};
-    return oce_tensor_elements(dim, NULL, elements);
-}
-
-/* Places the gradient of a strip, while buffer `which` holds that of the pool above, of `above`
- * floats: behind it, or in the other buffer, unless that takes the gradient of the input. */
-static oce_status place_strip(oce_node *conv, int which, size_t above, size_t sizes[2]) {
-    size_t strip = 0, end = 0;
-    OCE_TRY(grad_size(conv, conv->strip, &strip));
-    conv->strip_grad = conv->needs_input_grad ? which : 1 - which;
-    if (conv->needs_input_grad)
-        conv->strip_grad_at = above + (OCE_VARIABLE_ALIGNMENT - above % OCE_VARIABLE_ALIGNMENT) %
-                                          OCE_VARIABLE_ALIGNMENT;
-    OCE_REQUIRE(oce_size_add(conv->strip_grad_at, strip, &end), OCE_ERROR_OVERFLOW,
-                "layer \"%s\": gradients of %zu and %zu floats cannot be represented together",
-                conv->layer->name, above, strip);
-    sizes[conv->strip_grad] = max_size(sizes[conv->strip_grad], end);
-    return OCE_OK;
-}
-
-/* Floats of the two buffers that the gradients of activations take turns in, as
- * oce_graph_backward() goes. */
-static oce_status place_gradients(oce_graph *graph, size_t sizes[2]) {
-    int which = 0;
-    for (int i = graph->node_count - 1; i >= 0; i--) {
-        const oce_node *node = &graph->nodes[i];
-        size_t elements = 0;
-        if (!node->needs_input_grad && node->weights < 0)
-            return OCE_OK;
-        OCE_TRY(grad_size(node, graph->batch, &elements));
-        sizes[which] = max_size(sizes[which], elements);
-        if (i > 0 && graph->nodes[i - 1].strip > 0)
-            OCE_TRY(place_strip(&graph->nodes[--i], which, elements, sizes));
-        if (node->layer->kind != OCE_LAYER_DROPOUT) /* that works in place */
-            which = 1 - which;
-    }
-    return OCE_OK;
-}
-
-/* The memory of the backward pass. */
-static oce_status plan_gradients(oce_graph *graph, oce_memory *memory) {
-    static const char *const names[2] = {"activation gradients A", "activation gradients B"};
-    size_t sizes[2] = {0, 0}, strip = 0, strip_block = 0;
-    OCE_TRY(place_gradients(graph, sizes));
-    for (int i = 0; i < graph->node_count; i++) {
-        const oce_node *node = &graph->nodes[i];
-        size_t elements = 0;
-        if (node->strip == 0)
-            continue;
-        strip_block = max_size(strip_block, oce_node_block(graph, node));
-        OCE_TRY(grad_size(node, node->strip, &elements));
-        if (is_output_shared(graph, node))
-            strip = max_size(strip, elements);
-    }
-    if (strip_block > 0)
-        OCE_TRY(oce_memory_add(memory, "", "strip parameter gradients", strip_block * sizeof(float),
-                               &graph->strip_gradients_buffer));
-    const int larger = sizes[0] < sizes[1];
-    sizes[larger] = max_size(sizes[larger], strip);
-    for (int i = 0; i < 2; i++)
-        OCE_TRY(
-            oce_memory_add(memory, "", names[i], sizes[i] * sizeof(float), &graph->grad_buffer[i]));
-    for (int i = 0; i < graph->node_count; i++)
-        if (is_output_shared(graph, &graph->nodes[i]))
-            graph->nodes[i].output_buffer = graph->grad_buffer[larger];
-    return OCE_OK;
-}
-
 oce_status oce_graph_plan_memory(oce_graph *graph, oce_memory *memory) {
     const oce_network *network = graph->network;
     const int64_t image[3] = {network->height, network->width, network->channels};
@@ -189,7 +116,7 @@ oce_status oce_graph_plan_memory(oce_graph *graph, oce_memory *memory) {
     const oce_node *logits = &graph->nodes[graph->node_count - 1];
     workspace = max_size(workspace, oce_softmax_xent_workspace(graph->batch, logits->output[2]));
     OCE_TRY(oce_memory_add(memory, "", "workspace", workspace, &graph->workspace_buffer));
-    return graph->training ? plan_gradients(graph, memory) : OCE_OK;
+    return graph->training ? oce_graph_plan_gradients(graph, memory) : OCE_OK;
 }
 
 oce_status oce_graph_bind(oce_graph *graph, const oce_memory *memory) {

@@ -117,19 +117,17 @@ oce_status oce_graph_forward(oce_graph *graph, const oce_memory *memory, oce_buf
     return OCE_OK;
 }
 
-/* The gradient of a node's output, or, with input true, of its input, in buffer `which`. */
-static oce_status grad_tensor(const oce_graph *graph, const oce_memory *memory, int index,
-                              bool input, int which, oce_tensor *tensor) {
-    const oce_node *node = &graph->nodes[index];
-    const int64_t *shape = input ? node->input : node->output;
+/* A gradient [batch, shape] in a buffer of the memory plan. */
+static oce_status grad_tensor(const oce_graph *graph, const oce_memory *memory, int buffer,
+                              const int64_t shape[3], oce_tensor *tensor) {
     const int64_t dim[4] = {graph->batch, shape[0], shape[1], shape[2]};
-    return oce_tensor_view(oce_memory_buffer(memory, graph->grad_buffer[which]), 0, dim, NULL,
-                           tensor);
+    return oce_tensor_view(oce_memory_buffer(memory, buffer), 0, dim, NULL, tensor);
 }
 
 oce_status oce_graph_logits_grad(const oce_graph *graph, const oce_memory *memory,
                                  oce_tensor *tensor) {
-    return grad_tensor(graph, memory, graph->node_count - 1, false, 0, tensor);
+    return grad_tensor(graph, memory, graph->grad_buffer[0],
+                       graph->nodes[graph->node_count - 1].output, tensor);
 }
 
 /* Gradients of a convolution's or dense layer's variables, and of its input if that is needed. */
@@ -163,22 +161,19 @@ static oce_status backward_weighted(oce_graph *graph, int index, const oce_memor
     return oce_gemm_run(node->gemm_input_grad, dy, &weights, NULL, dx, workspace);
 }
 
-/* Through a max pool and the convolution below it, which is node `index`; gradient buffer `which`
- * is free. */
+/* Through a max pool and the convolution below it, which is node `index`. */
 static oce_status backward_strips(oce_graph *graph, int index, const oce_memory *memory,
                                   oce_buffer *parameters, oce_buffer *gradients,
-                                  const oce_tensor *dy, int which) {
-    oce_node *node = &graph->nodes[index];
-    oce_tensor weights, dx = {0};
+                                  const oce_tensor *dy, const oce_tensor *dx) {
+    const oce_node *node = &graph->nodes[index];
+    oce_tensor weights;
     OCE_TRY(oce_graph_variable(graph, node->weights, parameters, &weights));
-    if (node->needs_input_grad)
-        OCE_TRY(grad_tensor(graph, memory, index, true, which, &dx));
     const oce_strips_grad strips = {
         .memory = memory,
         .x = index > 0 ? &graph->nodes[index - 1].output_tensor : &graph->input,
         .weights = &weights,
         .dy = dy,
-        .dx = &dx,
+        .dx = dx,
         .gradients = gradients,
     };
     return oce_strips_backward(graph, index, &strips);
@@ -186,24 +181,22 @@ static oce_status backward_strips(oce_graph *graph, int index, const oce_memory 
 
 oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_buffer *parameters,
                               oce_buffer *gradients, const oce_dropout_state *dropout) {
-    int which = 0; /* the gradient buffer that holds dy */
     bool relu_is_done = false;
+    oce_tensor dy; /* the gradient of a node's output */
+    OCE_TRY(oce_graph_logits_grad(graph, memory, &dy));
     for (int i = graph->node_count - 1; i >= 0; i--) {
+        const bool is_strips = i > 0 && graph->nodes[i - 1].strip > 0;
+        if (is_strips)
+            i--; /* the pool's, and that of the convolution below */
         oce_node *node = &graph->nodes[i];
-        oce_tensor dy, dx = {0};
+        oce_tensor dx = {0};
         if (!node->needs_input_grad && node->weights < 0)
             return OCE_OK; /* nothing from here on has variables */
-        OCE_TRY(grad_tensor(graph, memory, i, false, which, &dy));
-        if (i > 0 && graph->nodes[i - 1].strip > 0) {
-            i--;
-            OCE_TRY(backward_strips(graph, i, memory, parameters, gradients, &dy, 1 - which));
-            relu_is_done = false;
-            which = 1 - which;
-            continue;
-        }
-        if (node->needs_input_grad && node->layer->kind != OCE_LAYER_DROPOUT)
-            OCE_TRY(grad_tensor(graph, memory, i, true, 1 - which, &dx));
-        if (node->weights >= 0)
+        if (node->input_grad_buffer >= 0)
+            OCE_TRY(grad_tensor(graph, memory, node->input_grad_buffer, node->input, &dx));
+        if (is_strips)
+            OCE_TRY(backward_strips(graph, i, memory, parameters, gradients, &dy, &dx));
+        else if (node->weights >= 0)
             OCE_TRY(
                 backward_weighted(graph, i, memory, parameters, gradients, relu_is_done, &dy, &dx));
         if (!node->needs_input_grad)
@@ -221,7 +214,7 @@ oce_status oce_graph_backward(oce_graph *graph, const oce_memory *memory, oce_bu
             OCE_TRY(oce_pool_grad(node->pool, &dy, oce_memory_buffer(memory, node->winners_buffer),
                                   node->fuses_relu_grad ? &node->output_tensor : NULL, &dx));
         }
-        which = 1 - which;
+        dy = dx;
     }
     return OCE_OK;
 }

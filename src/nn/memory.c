@@ -25,6 +25,18 @@ oce_status oce_memory_add(oce_memory *memory, const char *prefix, const char *wh
     return OCE_OK;
 }
 
+oce_status oce_memory_grow(oce_memory *memory, int index, size_t bytes) {
+    oce_memory_slot *slot = &memory->slots[index];
+    size_t total = 0;
+    if (bytes <= slot->bytes)
+        return OCE_OK;
+    OCE_REQUIRE(oce_size_add(memory->total - slot->bytes, bytes, &total), OCE_ERROR_OVERFLOW,
+                "%s of %zu bytes: the sum of all buffers cannot be represented", slot->name, bytes);
+    slot->bytes = bytes;
+    memory->total = total;
+    return OCE_OK;
+}
+
 oce_status oce_memory_check(const oce_memory *memory, oce_device *device) {
     const oce_limits *limits = oce_device_limits(device);
     const char *name = oce_device_get_info(device)->name;

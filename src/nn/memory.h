@@ -24,6 +24,9 @@ typedef struct oce_memory {
 oce_status oce_memory_add(oce_memory *memory, const char *prefix, const char *what, size_t bytes,
                           int *index);
 
+/* Makes the buffer at `index`, not allocated yet, at least so large. */
+oce_status oce_memory_grow(oce_memory *memory, int index, size_t bytes);
+
 /* Fails with OCE_ERROR_DEVICE_MEMORY, naming the buffer and the numbers, if the plan cannot fit the
  * device: a buffer is larger than the largest allocation, or all are together larger than its
  * memory. */

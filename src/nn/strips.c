@@ -99,8 +99,8 @@ oce_status oce_strips_backward(oce_graph *graph, int index, const oce_strips_gra
     oce_buffer *strip_gradients = oce_memory_buffer(g->memory, graph->strip_gradients_buffer);
     const int64_t dy_dim[4] = {conv->strip, conv->output[0], conv->output[1], conv->output[2]};
     oce_tensor dy, total, part, dweights, dbias;
-    OCE_TRY(oce_tensor_view(oce_memory_buffer(g->memory, graph->grad_buffer[conv->strip_grad]),
-                            conv->strip_grad_at, dy_dim, NULL, &dy));
+    OCE_TRY(oce_tensor_view(oce_memory_buffer(g->memory, conv->strip_grad_buffer), 0, dy_dim, NULL,
+                            &dy));
     OCE_TRY(layer_part(graph, conv, g->gradients, weights->offset, &total));
     OCE_TRY(layer_part(graph, conv, strip_gradients, 0, &part));
     OCE_TRY(oce_graph_variable(graph, conv->weights, g->gradients, &dweights));

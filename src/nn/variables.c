@@ -88,8 +88,9 @@ oce_status oce_model_check_finite(oce_model *model) {
     oce_device_label(model->device, "finite check", 0);
     for (int i = 0; i < graph->node_count; i++) {
         const oce_node *node = &graph->nodes[i];
-        /* Outputs that are not kept: the pool's above, or the logits, tell. */
-        if (node->strip == 0 && !node->is_pooled && i != graph->head_parts)
+        /* Outputs that are not kept: those of a layer above, the logits at last, tell. */
+        const bool is_kept = node->strip == 0 && !node->is_pooled && !node->is_overwritten;
+        if (is_kept && i != graph->head_parts)
             OCE_TRY(oce_count_nonfinite(model->device, &node->output_tensor, counts, (size_t)i));
     }
     for (int i = 0; i < graph->slot_count; i++) {
