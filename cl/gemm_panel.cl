@@ -335,7 +335,7 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
     const int k_block = ((k_end - k_begin + k_blocks - 1) / k_blocks + 15) / 16 * 16;
 
     /* Turns of asking while a panel is multiplied, and while a strip is. */
-    const int rows_of_tiles = (row_end - row_begin - 1) / GEMM_MR + GEMM_PREPARED;
+    const int rows_of_tiles = (row_end - row_begin - 1) / GEMM_MR + !PACKS;
     const int turns = max(rows_of_tiles * (k_block / FETCH_STEPS), 1);
     const int strip_turns = turns * ((column_end - column_begin + NR - 1) / NR);
 
@@ -385,7 +385,7 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                     multiply_packing(sum, left, a_row, from, n, panel, depth);
                 else
 #endif
-                if (CAN_PREFETCH && (GEMM_PREPARED || row > row_begin)) {
+                if (CAN_PREFETCH) {
 #if !GEMM_TRANSPOSE_A
                     const int is_last_row = row + GEMM_MR >= row_end;
                     const int next_top = is_last_row ? row_begin : min(row + GEMM_MR, m - GEMM_MR);
