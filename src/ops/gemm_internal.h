@@ -79,8 +79,8 @@ oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operand
  * oce_gemm_run_parts() can leave that to its caller; else 1. */
 int oce_gemm_plan_parts(const oce_gemm_plan *plan);
 
-/* As oce_gemm_run_prepared(), but leaves those sums in the workspace, [parts,m,n] from its start on:
- * C is their sum, in their order, and then act(C + bias). Errors: the same. */
+/* As oce_gemm_run_prepared(), but leaves those sums in the workspace, [parts,m,n] from its start
+ * on: C is their sum, in their order, and then act(C + bias). Errors: the same. */
 oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
                               const oce_buffer *prepared, oce_buffer *workspace);
 
