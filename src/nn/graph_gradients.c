@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Buffers that hold something else, at most, while a gradient is computed. */
-enum { MOST_TAKEN = 2 };
+enum { MOST_TAKEN = OCE_GRAD_BUFFERS - 1 };
 
 static oce_status float_bytes(int64_t images, const int64_t shape[3], size_t *bytes) {
     const int64_t dim[4] = {images, shape[0], shape[1], shape[2]};
@@ -70,19 +70,18 @@ static oce_status grow_buffer(oce_graph *graph, oce_memory *memory, size_t bytes
                               const int taken[MOST_TAKEN], int *buffer) {
     static const char *const names[OCE_GRAD_BUFFERS] = {
         "activation gradients A", "activation gradients B", "activation gradients C"};
-    int i = 0;
     *buffer = -1;
-    for (; i < OCE_GRAD_BUFFERS && graph->grad_buffer[i] >= 0; i++) {
+    for (int i = 0; i < OCE_GRAD_BUFFERS; i++) {
         const int other = graph->grad_buffer[i];
-        if (!is_one_of(other, taken) &&
-            (*buffer < 0 || memory->slots[other].bytes > memory->slots[*buffer].bytes))
+        if (other < 0 && *buffer < 0) {
+            OCE_TRY(oce_memory_add(memory, "", names[i], bytes, &graph->grad_buffer[i]));
+            *buffer = graph->grad_buffer[i];
+        } else if (other >= 0 && !is_one_of(other, taken) &&
+                   (*buffer < 0 || memory->slots[other].bytes > memory->slots[*buffer].bytes)) {
             *buffer = other;
+        }
     }
-    if (*buffer >= 0)
-        return oce_memory_grow(memory, *buffer, bytes);
-    OCE_TRY(oce_memory_add(memory, "", names[i], bytes, &graph->grad_buffer[i]));
-    *buffer = graph->grad_buffer[i];
-    return OCE_OK;
+    return oce_memory_grow(memory, *buffer, bytes); /* there is one more than can be taken */
 }
 
 /* The buffer for a gradient of so many bytes that node `index` stores. */
