@@ -18,7 +18,7 @@ enum {
     SUM_FLOATS = 1 << 15,   /* of the partial sums that a group adds up */
     LONGEST_DOT = 1 << 17,  /* steps of K in one sum: bounds its rounding error, and its loops */
     LONGEST_SCALE = 12288,
-    DEPTH = 8,   /* rows in a round of gemm_thin_scale */
+    DEPTH = 8,   /* THIN_DEPTH: rows of B in a round */
     LIST = 1024, /* THIN_LIST: long enough that few rounds are not full */
 };
 
