@@ -60,8 +60,6 @@ Test(conv2d_im2col, needs_no_columns_for_a_window_of_one_pixel) {
     oce_device_close(device);
 }
 
-/* A cap of 64 KB leaves 8,192 floats for a slab: several slabs and a shorter last one; of the input
- * gradient whole images, or rows of one. */
 /* AUTO on CPUs: gradients of windows of one pixel are products; the filter gradient of many pixels
  * and many channels is not, nor a tensor larger than a slab. */
 Test(conv2d_im2col, serves_gradients_of_single_pixels_on_cpus) {
@@ -96,6 +94,40 @@ Test(conv2d_im2col, serves_gradients_of_single_pixels_on_cpus) {
     oce_device_close(device);
 }
 
+/* AUTO on CPUs: large filters for few pixels, where Winograd does not serve. */
+Test(conv2d_im2col, serves_large_filters_for_few_pixels_on_cpus) {
+    const struct {
+        int64_t n, h, w, c, k, window, dilation;
+        bool is_product, is_product_back, is_product_filter;
+    } cases[] = {{1, 7, 9, 190, 310, 3, 2, true, true, true},
+                 {2, 11, 8, 190, 310, 3, 2, true, true, false},
+                 {2, 11, 9, 190, 310, 3, 2, false, false, false}, /* more pixels than channels */
+                 {1, 7, 9, 190, 300, 3, 2, false, false, false}}; /* a smaller filter */
+    oce_device *device = test_open_device();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        oce_conv2d_desc desc =
+            describe(cases[i].n, cases[i].h, cases[i].w, cases[i].c, cases[i].k, cases[i].window);
+        desc.family = OCE_CONV2D_AUTO;
+        desc.window.dilation[0] = desc.window.dilation[1] = cases[i].dilation;
+        const bool expected[] = {cases[i].is_product, cases[i].is_product_back,
+                                 cases[i].is_product_filter};
+        for (int p = 0; p < 3; p++) {
+            const oce_pass pass = (oce_pass)(OCE_PASS_FORWARD << p);
+            oce_conv2d_plan *plan = NULL;
+            TEST_OK(conv2d_plan(device, &desc, pass, &plan));
+            if (oce_device_limits(device)->is_cpu)
+                cr_expect_eq(oce_conv2d_plan_family(plan, pass) == OCE_CONV2D_IM2COL, expected[p],
+                             "case %zu, pass %d", i, p);
+            oce_conv2d_plan_destroy(plan);
+            if (i == 0 && !test_is_small())
+                conv2d_check(device, &desc, pass, NULL, i, 1e-5);
+        }
+    }
+    oce_device_close(device);
+}
+
+/* A cap of 64 KB leaves 8,192 floats for a slab: several slabs and a shorter last one; of the input
+ * gradient whole images, or rows of one. */
 Test(conv2d_im2col, divides_what_does_not_fit_into_slabs) {
     const conv2d_placing with_halos = {.x_halo = {1, 1, 2, 1}, .y_halo = {1, 0, 2, 1}, .before = 1};
     setenv("OCELLI_CAP", "allocation=64K", 1);

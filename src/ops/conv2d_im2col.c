@@ -25,7 +25,10 @@
  * of the filter gradient's sum; only where test caps leave less is it less. */
 static const int64_t slab_floats = INT64_C(8) << 20;
 
-enum { FEW_PIXELS = 128, FEW_CHANNELS = 4 /* see suits_cpu() */ };
+enum { FEW_PIXELS = 128, FEW_CHANNELS = 4, FEWEST_PIXELS = 64 /* see suits_cpu() */ };
+
+/* Floats of a filter that no cache near a core holds. */
+static const int64_t large_filter = 1 << 19;
 
 /* How a pass is divided into slabs. */
 typedef struct division {
@@ -109,13 +112,26 @@ static bool is_pointwise(const oce_window_geometry *g) {
     return one;
 }
 
-/* On CPUs: gradients of windows of one pixel, which are products of the tensors as they are. The
- * input gradient then needs no transposed copy of the filter; and the filter gradient no partial
- * sums, which is faster for few pixels, or for few channels on one side. Larger tensors than a slab
- * the direct family takes faster through memory. */
+/* A filter so large, for so few pixels, that copying it into panels takes longer than copying the
+ * windows' input into columns: the product reads it where it is, once. The filter gradient needs no
+ * panels, only partial sums as large as a filter. */
+static bool has_large_filter(const oce_conv2d_shape *shape, oce_pass pass) {
+    const int64_t few = pass == OCE_PASS_FILTER_GRAD
+                            ? FEWEST_PIXELS
+                            : oce_min_int64(shape->channels, shape->filters);
+    const int64_t pixels = pixel_count(shape);
+    return pixels > 0 && pixels <= few && column_length(shape) >= large_filter / shape->filters;
+}
+
+/* On CPUs: large filters; and gradients of windows of one pixel, which are products of the tensors
+ * as they are. The input gradient then needs no transposed copy of the filter; and the filter
+ * gradient no partial sums, which is faster for few pixels, or for few channels on one side. Larger
+ * tensors than a slab the direct family takes faster through memory. */
 static bool suits_cpu(const oce_conv2d_shape *shape, oce_pass pass) {
     const int64_t pixels = pixel_count(shape);
     const int64_t fewest = oce_min_int64(shape->channels, shape->filters);
+    if (fewest > 0 && has_large_filter(shape, pass))
+        return true;
     return pass != OCE_PASS_FORWARD && is_pointwise(&shape->window) &&
            pixels <= slab_floats / oce_max_int64(shape->channels + shape->filters, 1) &&
            (pass == OCE_PASS_INPUT_GRAD || pixels <= FEW_PIXELS || fewest <= FEW_CHANNELS);
