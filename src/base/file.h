@@ -86,6 +86,8 @@ typedef struct oce_lock oce_lock;
 
 /* Creates the file if needed. OCE_ERROR_BUSY, naming the holder's process id, if it is held. */
 oce_status oce_lock_acquire(const char *path, oce_lock **lock);
+/* The same, but waits up to `seconds` for others to let go of it. */
+oce_status oce_lock_wait(const char *path, double seconds, oce_lock **lock);
 /* Removes the file and releases the lock; NULL is allowed. */
 void oce_lock_release(oce_lock *lock);
 

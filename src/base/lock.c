@@ -1,4 +1,5 @@
 #define _DEFAULT_SOURCE
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct oce_lock {
@@ -79,6 +81,17 @@ oce_status oce_lock_acquire(const char *path, oce_lock **lock) {
     write_pid(created->descriptor);
     *lock = created;
     return OCE_OK;
+}
+
+oce_status oce_lock_wait(const char *path, double seconds, oce_lock **lock) {
+    const struct timespec pause = {.tv_nsec = 5000000};
+    const double end = oce_clock_seconds() + seconds;
+    oce_status status = oce_lock_acquire(path, lock);
+    while (status == OCE_ERROR_BUSY && oce_clock_seconds() < end) {
+        nanosleep(&pause, NULL);
+        status = oce_lock_acquire(path, lock);
+    }
+    return status;
 }
 
 void oce_lock_release(oce_lock *lock) {
