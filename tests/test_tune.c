@@ -6,6 +6,7 @@
 #include "support/scratch.h"
 
 #include "device/internal.h"
+#include "ops/conv2d_pool.h"
 #include "ops/gemm_internal.h"
 
 #include <criterion/criterion.h>
@@ -31,6 +32,7 @@ TestSuite(tune, .init = setup, .fini = teardown);
 
 static const oce_gemm_desc product = {.m = 30, .n = 40, .k = 50};
 static const char product_shape[] = "m=30 n=40 k=50 ta=0 tb=0";
+static const oce_tune_options briefly = {.seconds = 0.001};
 
 static oce_gemm_plan *plan_gemm(oce_device *device, const oce_gemm_desc *desc) {
     oce_gemm_plan *plan = NULL;
@@ -200,72 +202,77 @@ Test(tune, convolutions_obey_the_table) {
     oce_device_close(device);
 }
 
-static void expect_damaged(const char *text, const char *part) {
-    oce_device *device = test_open_device();
-    scratch_write_text(folder, "tuning.json", text);
-    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
-    const char *notice = oce_device_take_notice(device);
-    cr_assert_not_null(notice);
-    cr_expect_not_null(strstr(notice, part), "%s", notice);
-    cr_expect_eq(oce_tune_save(device), OCE_ERROR_FORMAT);
-    char *left = scratch_read(folder, "tuning.json", NULL);
-    cr_expect_str_eq(left, text);
-    free(left);
-    oce_device_close(device);
-}
-
-Test(tune, damaged_files_are_told_and_left_alone) {
-    expect_damaged("{\"format\": \"ocelli tuning 1\",\n \"devices\": [\n", "tuning.json, line 3");
-    expect_damaged("{\"format\": \"ocelli tuning 2\", \"devices\": []}", "\"format\" is not");
-    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": 5}", "\"devices\" is not");
-    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\"}]}",
-                   "device 1, entry 0");
-    expect_damaged("{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\", "
-                   "\"device\": \"b\", \"driver\": \"c\", \"kernels\": \"gpu\", \"entries\": "
-                   "[{\"operation\": \"gemm\"}]}]}",
-                   "device 1, entry 1: operation, shape or family is missing");
-}
-
-static const char other_device[] =
-    "{\"format\": \"ocelli tuning 1\", \"devices\": [{\"platform\": \"a\", \"device\": \"b\", "
-    "\"driver\": \"c\", \"kernels\": \"gpu\", \"entries\": [{\"operation\": \"gemm\", \"shape\": "
-    "\"s\", \"family\": \"tiled\", \"configuration\": \"tile=B\", \"speed_up\": 1.5}]}]}";
-
-Test(tune, saved_exported_and_imported) {
-    oce_device *device = test_open_device();
-    scratch_write_text(folder, "tuning.json", other_device);
-    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "naive", "", 1.25));
-    TEST_OK(oce_tune_save(device));
-    TEST_OK(oce_tune_export(device, scratch_path(folder, "shared.json")));
-    char *own = scratch_read(folder, "tuning.json", NULL);
-    char *shared = scratch_read(folder, "shared.json", NULL);
-    cr_expect_not_null(strstr(own, "tile=B"), "the other device's section stays");
-    cr_expect_null(strstr(shared, "tile=B"), "only the device's own is shared");
-    cr_expect_not_null(strstr(shared, product_shape));
-    free(own);
-    free(shared);
-    /* Into a file that knows another family for the shape, in folders that are not there yet. */
-    setenv("OCELLI_TUNING", scratch_path(folder, "new/deep/tuning.json"), 1);
-    device = reopen(device);
-    cr_expect_neq(family_of(device), OCE_GEMM_NAIVE);
-    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "clblast", "", 1));
-    TEST_OK(oce_tune_save(device));
-    TEST_OK(oce_tune_import(device, scratch_path(folder, "shared.json")));
-    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE, "the table is read anew");
-    const oce_tuning_entry *entry = oce_tuning_find(device, "gemm", product_shape);
-    cr_assert_not_null(entry);
-    cr_expect_float_eq(entry->speed_up, 1.25, 1e-3);
-    device = reopen(device);
-    cr_expect_eq(family_of(device), OCE_GEMM_NAIVE);
-    cr_expect_eq(oce_tune_import(device, scratch_path(folder, "none.json")), OCE_ERROR_NOT_FOUND);
-    setenv("OCELLI_TUNING", "off", 1);
-    cr_expect_eq(oce_tune_save(device), OCE_ERROR_NOT_FOUND);
-    oce_device_close(device);
-}
-
 /* ---- Trying candidates ---------------------------------------------------------------------- */
 
-static const oce_tune_options briefly = {.seconds = 0.001};
+/* Plans without Winograd have entries of their own, which the others do not see. */
+Test(tune, convolutions_without_winograd_are_apart) {
+    oce_device *device = test_open_device();
+    oce_conv2d_desc plain = {.batch = 2,
+                             .height = 8,
+                             .width = 8,
+                             .channels = 16,
+                             .filters = 16,
+                             .window = {.size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}}};
+    oce_conv2d_desc off = plain;
+    off.no_winograd = true;
+    const oce_conv2d_family usual = conv_family(device, &plain);
+    const char *shape = "n=2 h=8 w=8 c=16 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
+                        "after=1x1 winograd=off";
+    TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1));
+    cr_expect_eq(conv_family(device, &off), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv_family(device, &plain), usual);
+    /* Tuning the one leaves the other's entry alone. */
+    oce_tune_result result;
+    TEST_OK(oce_tune_conv2d(device, &plain, OCE_PASS_FORWARD, &briefly, &result));
+    cr_expect_eq(conv_family(device, &off), OCE_CONV2D_NAIVE);
+    oce_device_close(device);
+}
+
+static bool can_pool(oce_device *device, const oce_conv2d_desc *desc, const oce_window *pool) {
+    oce_conv2d_plan *plan = NULL;
+    TEST_OK(oce_conv2d_plan_create_pooled(device, desc, pool, &plan));
+    oce_conv2d_plan_destroy(plan);
+    return plan != NULL;
+}
+
+/* A pass that the rule computes with its max pool is not given up for an entry whose family cannot,
+ * nor tuned; the same pass alone obeys. */
+Test(tune, a_pass_with_its_pool_is_left_alone) {
+    oce_device *device = test_open_device();
+    const oce_conv2d_desc desc = {.batch = 8,
+                                  .height = 8,
+                                  .width = 8,
+                                  .channels = 3,
+                                  .filters = 16,
+                                  .window = {.size = {3, 3}, .padding = OCE_PADDING_SAME}};
+    const oce_window pool = {.size = {2, 2}, .stride = {2, 2}};
+    const char *shape = "n=8 h=8 w=8 c=3 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
+                        "after=1x1";
+    oce_tune_result result;
+    const bool is_pooled = can_pool(device, &desc, &pool);
+    TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1.5));
+    cr_expect_eq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    cr_expect_eq(can_pool(device, &desc, &pool), is_pooled);
+    TEST_OK(oce_tune_conv2d_pooled(device, &desc, &pool, &briefly, &result));
+    cr_expect_eq(result.is_pooled, is_pooled, "%s", result.rule);
+    cr_expect_eq(result.candidates > 0, !is_pooled);
+    cr_expect(!is_pooled || oce_tuning_find(device, "conv2d forward", shape) != NULL);
+    oce_device_close(device);
+}
+
+/* What was in the table before stays there when the device fails. */
+Test(tune, a_failure_leaves_the_table) {
+    setenv("OCELLI_FAULT", "allocation=1", 1);
+    oce_device *device = test_open_device();
+    oce_tune_result result;
+    TEST_OK(oce_tuning_set(device, "gemm", product_shape, "naive", "", 1.5));
+    cr_expect_eq(oce_tune_gemm(device, &product, &briefly, &result), OCE_ERROR_DEVICE_MEMORY);
+    const oce_tuning_entry *entry = oce_tuning_find(device, "gemm", product_shape);
+    cr_assert_not_null(entry);
+    cr_expect_str_eq(entry->family, "naive");
+    cr_expect_float_eq(entry->speed_up, 1.5, 1e-9);
+    oce_device_close(device);
+}
 
 Test(tune, keeps_what_is_in_the_table) {
     oce_device *device = test_open_device();
@@ -274,6 +281,10 @@ Test(tune, keeps_what_is_in_the_table) {
     cr_expect_gt(result.candidates, 1);
     cr_expect_eq(result.dropped, 0, "%s", result.fault);
     cr_expect_str_neq(result.best, "");
+    cr_expect_not(result.rule_is_wrong);
+    cr_expect(!device->limits.is_cpu ||
+                  strncmp(result.passed_over, "thin: more than", strlen("thin: more than")) == 0,
+              "%s", result.passed_over);
     cr_expect_gt(result.rule_seconds, 0);
     cr_expect_gt(result.best_seconds, 0);
     cr_expect_eq(oce_tuning_find(device, "gemm", product_shape) != NULL, result.is_kept);
@@ -291,6 +302,7 @@ Test(tune, wrong_candidates_are_dropped) {
     cr_expect(strcmp(result.best, "naive") == 0 || strcmp(result.best, "clblast") == 0, "%s",
               result.best);
     cr_expect(result.is_kept);
+    cr_expect(result.rule_is_wrong);
     cr_expect_not_null(strstr(result.fault, "of the largest value"), "%s", result.fault);
     cr_expect_str_eq(oce_gemm_family_name(family_of(device)), result.best);
     oce_device_close(device);

@@ -121,22 +121,44 @@ static oce_status check(trial *t, oce_bench *bench, const char *name, bool *is_r
     return status;
 }
 
-/* A bench of a candidate; NULL if the device cannot do it. candidate NULL: the rule. */
-static oce_status create(const oce_tune_operation *op, const oce_tune_candidate *candidate,
-                         oce_bench **bench) {
-    *bench = NULL;
-    if (candidate == NULL)
-        oce_tuning_remove(op->device, op->name, op->shape);
-    else
-        OCE_TRY(oce_tuning_set(op->device, op->name, op->shape, candidate->family,
-                               candidate->configuration, 0));
+/* Plans as the table would say, or by the rule if candidate is NULL. */
+static oce_status create_by(const oce_tune_operation *op, const oce_tune_candidate *candidate,
+                            oce_bench **bench) {
+    const oce_tuning_entry entry = {
+        .operation = (char *)op->name,
+        .shape = (char *)op->shape,
+        .family = candidate != NULL ? (char *)candidate->family : NULL,
+        .configuration = candidate != NULL ? (char *)candidate->configuration : NULL};
+    oce_tuning_try(op->device, op->name, op->shape, candidate != NULL ? &entry : NULL);
     const oce_status status = op->create(op, bench);
+    oce_tuning_end_trial(op->device);
+    return status;
+}
+
+/* Notes why a family cannot do it, which the last error tells. */
+static void note_passed_over(const char *family, oce_tune_result *result) {
+    const char *why = oce_last_error(), *cannot = strstr(why, " cannot compute ");
+    const char *reason = cannot != NULL ? strstr(cannot, ": ") : NULL;
+    const size_t used = strlen(result->passed_over);
+    snprintf(result->passed_over + used, sizeof result->passed_over - used, "%s%s: %.100s",
+             used > 0 ? "; " : "", family, reason != NULL ? reason + 2 : why);
+}
+
+/* A bench of a candidate; NULL if the device cannot do it, of which *result then says why.
+ * candidate NULL: the rule. */
+static oce_status create(const oce_tune_operation *op, const oce_tune_candidate *candidate,
+                         oce_bench **bench, oce_tune_result *result) {
+    *bench = NULL;
+    oce_status status = create_by(op, candidate, bench);
     if (candidate == NULL || (status != OCE_OK && !oce_status_spares_others(status)))
         return status;
     if (status == OCE_OK && strcmp((*bench)->info.family, candidate->family) != 0) {
-        oce_bench_destroy(*bench);
+        oce_bench_destroy(*bench); /* of what the rule took instead */
         *bench = NULL;
+        status = op->plan_forced(op, candidate->family);
     }
+    if (status != OCE_OK && candidate->configuration[0] == '\0')
+        note_passed_over(candidate->family, result);
     return OCE_OK;
 }
 
@@ -149,7 +171,7 @@ static oce_status try_candidate(trial *t, const oce_tune_candidate *candidate, d
     const oce_bench_options options = {.seconds = time};
     oce_timing timing;
     *seconds = 0;
-    oce_status status = create(t->op, candidate, &bench);
+    oce_status status = create(t->op, candidate, &bench, t->result);
     if (status != OCE_OK || bench == NULL)
         return status;
     if (candidate != NULL)
@@ -179,9 +201,9 @@ static oce_status compare(const oce_tune_operation *op, const oce_tune_candidate
                           oce_tune_result *result) {
     oce_bench *bench[2] = {NULL, NULL};
     double seconds[2][TURNS];
-    oce_status status = create(op, NULL, &bench[0]);
+    oce_status status = create(op, NULL, &bench[0], result);
     if (status == OCE_OK)
-        status = create(op, best, &bench[1]);
+        status = create(op, best, &bench[1], result);
     const oce_bench_options options = {.seconds = time / TURNS};
     for (int i = 0; i < 2 * TURNS && status == OCE_OK && bench[1] != NULL; i++) {
         oce_timing timing;
@@ -227,16 +249,16 @@ static oce_status try_all(trial *t, double time, int *best, bool *rule_is_right)
  * library, the rule's family takes its place. */
 static oce_status keep(const oce_tune_operation *op, const oce_tune_candidate *best, bool shipped,
                        const oce_tune_result *result) {
-    oce_tuning_remove(op->device, op->name, op->shape);
     if (result->is_kept) {
         const double gain =
             result->best_seconds > 0 ? result->rule_seconds / result->best_seconds : 0;
         return oce_tuning_set(op->device, op->name, op->shape, best->family, best->configuration,
                               gain);
     }
-    return shipped && result->rule[0] != '\0'
-               ? oce_tuning_set(op->device, op->name, op->shape, result->rule, "", 1)
-               : OCE_OK;
+    if (shipped)
+        return oce_tuning_set(op->device, op->name, op->shape, result->rule, "", 1);
+    oce_tuning_remove(op->device, op->name, op->shape);
+    return OCE_OK;
 }
 
 oce_status oce_tune_run(const oce_tune_operation *op, const oce_tune_options *options,
@@ -249,7 +271,7 @@ oce_status oce_tune_run(const oce_tune_operation *op, const oce_tune_options *op
     OCE_REQUIRE(oce_tuning_is_on(), OCE_ERROR_INVALID_ARGUMENT, "tuning %s: OCELLI_TUNING is off",
                 op->name);
     const oce_tuning_entry *before = oce_tuning_find(op->device, op->name, op->shape);
-    const bool shipped = before != NULL && before->is_shipped;
+    const bool shipped = before != NULL && (before->is_shipped || before->hides_shipped);
     oce_status status = try_all(&t, time, &best, &rule_is_right);
     const oce_tune_candidate *winner = best >= 0 ? &op->candidates[best] : NULL;
     if (status == OCE_OK && winner != NULL) {
@@ -259,9 +281,11 @@ oce_status oce_tune_run(const oce_tune_operation *op, const oce_tune_options *op
         else
             result->is_kept = true;
     }
-    const oce_status kept = keep(op, winner, shipped, result);
+    result->rule_is_wrong = status == OCE_OK && !rule_is_right;
+    if (status == OCE_OK)
+        status = keep(op, winner, shipped, result);
     free(t.sample.at);
     free(t.sample.expected);
     free(t.accepted);
-    return status != OCE_OK ? status : kept;
+    return status;
 }

@@ -34,6 +34,8 @@ struct oce_tune_operation {
     const void *desc;
     oce_pass pass; /* of a convolution */
     oce_status (*create)(const oce_tune_operation *op, oce_bench **bench);
+    /* Plans with that family, for the message of the failure. */
+    oce_status (*plan_forced)(const oce_tune_operation *op, const char *family);
     /* Fills a zeroed sample from the inputs of `bench`; the caller frees it, also after a failure.
      */
     oce_status (*reference)(const oce_tune_operation *op, const oce_bench *bench,

@@ -2,14 +2,28 @@
 #include "bench/tune.h"
 
 #include "device/device.h"
+#include "device/tuning.h"
 #include "ops/conv2d_internal.h"
+#include "ops/conv2d_pool.h"
 #include "ref/ref.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static oce_status create(const oce_tune_operation *op, oce_bench **bench) {
     return oce_bench_conv2d(op->device, op->desc, op->pass, bench);
+}
+
+static oce_status plan_forced(const oce_tune_operation *op, const char *family) {
+    oce_conv2d_desc desc = *(const oce_conv2d_desc *)op->desc;
+    oce_conv2d_plan *plan = NULL;
+    for (int i = 0; i < OCE_CONV2D_FAMILIES; i++)
+        if (strcmp(family, oce_conv2d_family_name((oce_conv2d_family)i)) == 0)
+            desc.family = (oce_conv2d_family)i;
+    const oce_status status = oce_conv2d_plan_create(op->device, &desc, op->pass, &plan);
+    oce_conv2d_plan_destroy(plan);
+    return status;
 }
 
 /* The inputs, dense, and which part of the result is computed again. */
@@ -124,10 +138,33 @@ oce_status oce_tune_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_
     op->desc = desc;
     op->pass = pass;
     op->create = create;
+    op->plan_forced = plan_forced;
     op->reference = reference;
     oce_conv2d_shape_text(&shape, op->shape);
     add_candidates(op, desc, work);
     const oce_status status = oce_tune_run(op, options, result);
     free(op);
     return status;
+}
+
+oce_status oce_tune_conv2d_pooled(oce_device *device, const oce_conv2d_desc *desc,
+                                  const oce_window *window, const oce_tune_options *options,
+                                  oce_tune_result *result) {
+    const char *operation = oce_conv2d_operation(OCE_PASS_FORWARD);
+    char text[OCE_CONV2D_TEXT];
+    oce_conv2d_shape shape;
+    oce_conv2d_plan *plan = NULL;
+    *result = (oce_tune_result){0};
+    OCE_TRY(oce_conv2d_resolve(desc, OCE_PASS_FORWARD, &shape));
+    oce_conv2d_shape_text(&shape, text);
+    oce_tuning_try(device, operation, text, NULL);
+    const oce_status status = oce_conv2d_plan_create_pooled(device, desc, window, &plan);
+    oce_tuning_end_trial(device);
+    if (status != OCE_OK || plan == NULL) /* a network then plans the two apart */
+        return oce_tune_conv2d(device, desc, OCE_PASS_FORWARD, options, result);
+    result->is_pooled = true;
+    snprintf(result->rule, sizeof result->rule, "%s",
+             oce_conv2d_family_name(oce_conv2d_plan_family(plan, OCE_PASS_FORWARD)));
+    oce_conv2d_plan_destroy(plan);
+    return OCE_OK;
 }

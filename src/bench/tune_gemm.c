@@ -12,6 +12,17 @@ static oce_status create(const oce_tune_operation *op, oce_bench **bench) {
     return oce_bench_gemm(op->device, op->desc, bench);
 }
 
+static oce_status plan_forced(const oce_tune_operation *op, const char *family) {
+    oce_gemm_desc desc = *(const oce_gemm_desc *)op->desc;
+    oce_gemm_plan *plan = NULL;
+    for (int i = 0; i < OCE_GEMM_FAMILIES; i++)
+        if (strcmp(family, oce_gemm_family_name((oce_gemm_family)i)) == 0)
+            desc.family = (oce_gemm_family)i;
+    const oce_status status = oce_gemm_plan_create(op->device, &desc, &plan);
+    oce_gemm_plan_destroy(plan);
+    return status;
+}
+
 /* Some rows of C, from the same rows of op(A). */
 static oce_status fill(const oce_gemm_desc *d, const float *a, const float *b, int64_t rows,
                        float *some, oce_tune_sample *sample) {
@@ -82,6 +93,7 @@ oce_status oce_tune_gemm(oce_device *device, const oce_gemm_desc *desc,
     op->name = "gemm";
     op->desc = desc;
     op->create = create;
+    op->plan_forced = plan_forced;
     op->reference = reference;
     oce_gemm_shape_text(desc, op->shape);
     add_candidates(op, desc);

@@ -2,6 +2,7 @@
 #include "cli/bench.h"
 #include "cli/json.h"
 #include "cli/open_device.h"
+#include "cli/progress.h"
 #include "cli/verbs.h"
 
 #include <ocelli/tune.h>
@@ -20,8 +21,11 @@ typedef struct tune_session {
     const tune_values *given;
     oce_device *device;
     bool convolutions, products;
-    json_t *rows; /* NULL: print lines */
-    int kept, tuned;
+    const oce_network *network; /* being visited */
+    json_t *rows;               /* NULL: print lines */
+    json_t *imported, *exported;
+    int kept, tuned, pooled, wrong;
+    char first_wrong[256];
 } tune_session;
 
 enum { PASS_ALL, PASS_FORWARD, PASS_INPUT_GRAD, PASS_FILTER_GRAD };
@@ -42,16 +46,20 @@ static const cli_option options[] = {
      .shown_initial = "that of the network's training",
      .help = "images at a time, for the networks' shapes: an entry counts for this number only"},
     {"winograd", NULL, CLI_CHOICE(tune_values, bench.model.winograd), .choices = switches,
-     .initial = "on", .help = "off: do not try it"},
+     .initial = "on",
+     .help = "off: of convolutions without it, as training with --winograd off plans them; they "
+             "have entries of their own"},
     {"seconds", "S", CLI_REAL(tune_values, seconds), .initial = "0.1", .low = 0, .high = 60,
      .above_low = true,
      .help = "time for each candidate; the best and the library's own choice get ten times as "
              "much"},
-    {"dry-run", NULL, CLI_FLAG(tune_values, dry_run), .help = "remember nothing"},
+    {"dry-run", NULL, CLI_FLAG(tune_values, dry_run), .help = "write nothing into the tuning file"},
     {"export", "FILE", CLI_STRING(tune_values, export_to),
-     .help = "write what is known of the device to a file to share; without a subject, only that"},
+     .help = "write what is known of the device to a file to share; without a subject, only that. "
+             "Knowing nothing of it is an error"},
     {"import", "FILE", CLI_STRING(tune_values, import_from),
-     .help = "add what such a file knows, of all devices; without a subject, only that"},
+     .help = "add what such a file knows, of all devices; without a subject, only that. Entries "
+             "that this version does not understand are left out"},
     CLI_QUIET_OPTION(tune_values, bench.quiet),
     CLI_JSON_OPTION(tune_values, bench.json),
     {0},
@@ -59,12 +67,15 @@ static const cli_option options[] = {
 
 /* ---- Reporting ------------------------------------------------------------------------------ */
 
-static void print_result(const char *what, const char *pass, const oce_tune_result *r) {
+static void print_verdict(const oce_tune_result *r) {
     char rule[32], best[32];
-    printf("%s%s%s: ", what, pass[0] != '\0' ? " " : "", pass);
-    if (r->best[0] == '\0')
+    if (r->is_pooled)
+        printf("%s computes it together with its max pool, by the library's rule", r->rule);
+    else if (r->best[0] == '\0' && r->rule_is_wrong)
+        printf("the library's choice %s is wrong, and nothing else works", r->rule);
+    else if (r->best[0] == '\0')
         printf("%s stays, nothing else works", r->rule);
-    else if (r->rule_seconds <= 0)
+    else if (r->rule_is_wrong)
         printf("%s, for the library's choice %s is wrong", r->best, r->rule);
     else if (r->is_kept)
         printf("%s, %s, instead of %s, %s", r->best,
@@ -72,26 +83,67 @@ static void print_result(const char *what, const char *pass, const oce_tune_resu
                bench_time_text(r->rule_seconds, rule, sizeof rule));
     else
         printf("%s stays, %s", r->rule, bench_time_text(r->rule_seconds, rule, sizeof rule));
-    printf(" (%d tried", r->candidates);
+}
+
+static void print_result(const char *what, const char *pass, const oce_tune_result *r) {
+    printf("%s%s%s: ", what, pass[0] != '\0' ? " " : "", pass);
+    print_verdict(r);
+    if (r->is_pooled)
+        printf(" (not tuned");
+    else
+        printf(" (%d tried", r->candidates);
     if (r->dropped > 0)
         printf(", %d wrong: %s", r->dropped, r->fault);
+    if (r->best[0] == '\0' && r->passed_over[0] != '\0')
+        printf("; passed over: %s", r->passed_over);
     puts(")");
     fflush(stdout);
 }
 
+static void add_row(tune_session *s, const char *what, const char *pass, const oce_tune_result *r) {
+    json_array_append_new(
+        s->rows,
+        json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:i, s:i, s:s, s:b, s:b, s:s}", "shape",
+                  what, "pass", pass, "rule", r->rule, "best", r->best, "rule_seconds",
+                  r->rule_seconds, "best_seconds", r->best_seconds, "kept", r->is_kept, "tried",
+                  r->candidates, "wrong", r->dropped, "fault", r->fault, "rule_is_wrong",
+                  r->rule_is_wrong, "pooled", r->is_pooled, "passed_over", r->passed_over));
+}
+
+/* Each result is saved at once: whatever ends the run later, it stays. */
 static oce_status report(tune_session *s, const char *what, const char *pass,
                          const oce_tune_result *r) {
-    s->tuned++;
+    const oce_status status = s->given->dry_run ? OCE_OK : oce_tune_save(s->device);
+    if (status != OCE_OK)
+        return status;
+    s->tuned += !r->is_pooled;
+    s->pooled += r->is_pooled;
     s->kept += r->is_kept;
+    if (r->rule_is_wrong && s->wrong++ == 0)
+        snprintf(s->first_wrong, sizeof s->first_wrong, "%s of %.120s%s%s", r->rule, what,
+                 pass[0] != '\0' ? " " : "", pass);
     if (s->rows != NULL)
-        json_array_append_new(
-            s->rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:b, s:i, s:i, s:s}", "shape", what,
-                               "pass", pass, "rule", r->rule, "best", r->best, "rule_seconds",
-                               r->rule_seconds, "best_seconds", r->best_seconds, "kept", r->is_kept,
-                               "tried", r->candidates, "wrong", r->dropped, "fault", r->fault));
+        add_row(s, what, pass, r);
     else
         print_result(what, pass, r);
     return OCE_OK;
+}
+
+/* What went into a file: as JSON, or as a line. */
+static json_t *report_copied(const tune_session *s, const char *verb, const char *path,
+                             const oce_tune_copied *c) {
+    if (s->rows != NULL)
+        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s}", "file", path, "entries", c->entries,
+                         "devices", c->devices, "for_device", c->for_device, "left_out",
+                         c->left_out, "fault", c->fault);
+    if (!s->given->bench.quiet)
+        printf("%d %s of %d %s, %d for this one, %s %s\n", c->entries,
+               c->entries == 1 ? "entry" : "entries", c->devices,
+               c->devices == 1 ? "device" : "devices", c->for_device, verb, path);
+    if (c->left_out > 0)
+        cli_progress_line(stderr, "ocelli: warning: %d left out that are not understood: %s",
+                          c->left_out, c->fault);
+    return NULL;
 }
 
 /* ---- Tuning --------------------------------------------------------------------------------- */
@@ -104,22 +156,27 @@ static oce_tune_options tune_options(const tune_session *s) {
     return (oce_tune_options){.seconds = s->given->seconds};
 }
 
+/* pool: of the max pool that alone reads Y; NULL: none. */
 static oce_status tune_conv(tune_session *s, const char *name, const oce_conv2d_desc *desc,
-                            bool is_first) {
+                            bool is_first, const oce_window *pool) {
     const oce_tune_options time = tune_options(s);
-    char window[96], what[192];
+    char window[96], what[224];
     bench_window_text(&desc->window, window, sizeof window);
     snprintf(what, sizeof what,
-             "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64, name,
-             desc->batch, desc->height, desc->width, desc->channels, window, desc->filters);
+             "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64 "%s", name,
+             desc->batch, desc->height, desc->width, desc->channels, window, desc->filters,
+             desc->no_winograd ? ", winograd off" : "");
     for (int pass = PASS_FORWARD; pass <= PASS_FILTER_GRAD; pass++) {
         oce_tune_result result;
         if (!is_wanted(s, pass) || (is_first && pass == PASS_INPUT_GRAD))
             continue;
-        const oce_status status = oce_tune_conv2d(s->device, desc, pass_of[pass], &time, &result);
+        oce_status status = pool != NULL && pass == PASS_FORWARD
+                                ? oce_tune_conv2d_pooled(s->device, desc, pool, &time, &result)
+                                : oce_tune_conv2d(s->device, desc, pass_of[pass], &time, &result);
+        if (status == OCE_OK)
+            status = report(s, what, passes[pass], &result);
         if (status != OCE_OK)
             return status;
-        report(s, what, passes[pass], &result);
     }
     return OCE_OK;
 }
@@ -129,8 +186,9 @@ static oce_status tune_gemm(tune_session *s, const char *name, const char *pass,
     const oce_tune_options time = tune_options(s);
     char what[192];
     oce_tune_result result;
-    snprintf(what, sizeof what, "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s", name, desc->m,
-             desc->n, desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "");
+    snprintf(what, sizeof what, "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s%s", name, desc->m,
+             desc->n, desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "",
+             desc->keeps_b ? " prepared" : "");
     const oce_status status = oce_tune_gemm(s->device, desc, &time, &result);
     return status == OCE_OK ? report(s, what, pass, &result) : status;
 }
@@ -150,6 +208,12 @@ static oce_status tune_dense(tune_session *s, const char *name, const bench_laye
     return OCE_OK;
 }
 
+/* The window of the max pool behind a layer, or NULL. */
+static const oce_window *pool_behind(const tune_session *s, const oce_layer *layer) {
+    const oce_layer *next = layer + 1, *end = s->network->layers + s->network->layer_count;
+    return next != end && next->kind == OCE_LAYER_MAX_POOL ? &next->window : NULL;
+}
+
 static oce_status visit(void *context, const bench_layer *at) {
     tune_session *s = context;
     char name[64];
@@ -167,7 +231,12 @@ static oce_status visit(void *context, const bench_layer *at) {
                                   .activation = at->layer->activation,
                                   .no_winograd =
                                       s->given->bench.model.winograd == CLI_WINOGRAD_OFF};
-    return tune_conv(s, name, &desc, at->is_first);
+    return tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
+}
+
+static oce_status tune_network(tune_session *s, const char *name) {
+    s->network = oce_network_find(name);
+    return bench_visit_layers(name, s->given->bench.model.batch, visit, s);
 }
 
 /* Tunes a subject, -1: both networks. */
@@ -178,31 +247,66 @@ static oce_status tune(tune_session *s, const cli_call *call, int subject) {
     s->convolutions = subject != GEMM;
     s->products = subject != CONV;
     if (s->given->bench.shape != NULL && subject == CONV)
-        return bench_conv_shape(call, &conv) ? tune_conv(s, "", &conv, false) : OCE_OK;
+        return bench_conv_shape(call, &conv) ? tune_conv(s, "", &conv, false, NULL) : OCE_OK;
     if (s->given->bench.shape != NULL && subject == GEMM)
         return bench_gemm_shape(call, &gemm) ? tune_gemm(s, "", "", &gemm) : OCE_OK;
     if (subject != CIFAR10)
-        status = bench_visit_layers("mnist", s->given->bench.model.batch, visit, s);
+        status = tune_network(s, "mnist");
     if (subject != MNIST && status == OCE_OK)
-        status = bench_visit_layers("cifar10", s->given->bench.model.batch, visit, s);
+        status = tune_network(s, "cifar10");
     return status;
 }
 
 /* ---- The verb ------------------------------------------------------------------------------- */
 
-static oce_status work(tune_session *s, const cli_call *call, int subject) {
+/* Measuring takes minutes: what would fail behind it fails before. */
+static oce_status check_files(const tune_session *s, bool only_files) {
     const tune_values *given = s->given;
     oce_status status = OCE_OK;
-    if (given->import_from != NULL)
-        status = oce_tune_import(s->device, given->import_from);
+    if (given->import_from != NULL || (!only_files && !given->dry_run))
+        status = oce_tune_check(NULL);
+    if (status == OCE_OK && given->export_to != NULL)
+        status = oce_tune_check(given->export_to);
+    return status;
+}
+
+static oce_status work(tune_session *s, const cli_call *call, int subject) {
+    const tune_values *given = s->given;
     const bool only_files = subject < 0 && (given->import_from != NULL || given->export_to != NULL);
+    oce_tune_copied copied;
+    oce_status status = check_files(s, only_files);
+    if (status == OCE_OK && given->import_from != NULL) {
+        status = oce_tune_import(s->device, given->import_from, &copied);
+        if (status == OCE_OK)
+            s->imported = report_copied(s, "imported from", given->import_from, &copied);
+    }
     if (status == OCE_OK && !only_files)
         status = tune(s, call, subject);
-    if (status == OCE_OK && !only_files && !given->dry_run && s->tuned > 0)
-        status = oce_tune_save(s->device);
-    if (status == OCE_OK && given->export_to != NULL)
-        status = oce_tune_export(s->device, given->export_to);
+    if (status == OCE_OK && given->export_to != NULL) {
+        status = oce_tune_export(s->device, given->export_to, &copied);
+        if (status == OCE_OK)
+            s->exported = report_copied(s, "exported to", given->export_to, &copied);
+    }
     return status;
+}
+
+/* What does not go together whatever the shape is; false after a usage error. */
+static bool check_options(const cli_call *call, int subject) {
+    const tune_values *given = call->options;
+    const bool has_shape = given->bench.shape != NULL;
+    if (given->dry_run && given->import_from != NULL)
+        cli_usage_error(call->verb, "--import writes into the tuning file, --dry-run forbids it");
+    else if (subject == GEMM && cli_given(call, "winograd"))
+        cli_usage_error(call->verb, "--winograd is for convolutions, not for gemm%s",
+                        has_shape ? " --shape" : "");
+    else if (has_shape && cli_given(call, "batch"))
+        cli_usage_error(call->verb, "--batch is for the networks' shapes: --shape has its own, %s",
+                        subject == GEMM ? "m" : "n");
+    else if (subject == GEMM && has_shape && given->bench.pass != PASS_ALL)
+        cli_usage_error(call->verb, "a product has no --pass; ta=1 and tb=1 transpose");
+    else
+        return true;
+    return false;
 }
 
 /* Whether the words of the command line go together; false after a usage error. */
@@ -210,18 +314,63 @@ static bool check_call(const cli_call *call, int subject) {
     const tune_values *given = call->options;
     oce_conv2d_desc conv;
     oce_gemm_desc gemm;
+    if (!check_options(call, subject))
+        return false;
     if (given->bench.shape == NULL)
         return true;
-    if (subject == GEMM && given->bench.pass != PASS_ALL) {
-        cli_usage_error(call->verb, "a product has no --pass; ta=1 and tb=1 transpose");
-        return false;
-    }
     if (subject == CONV)
         return bench_conv_shape(call, &conv);
     if (subject == GEMM)
         return bench_gemm_shape(call, &gemm);
     cli_usage_error(call->verb, "--shape is for conv or gemm");
     return false;
+}
+
+/* Where the results are, if they are anywhere. */
+static const char *saved_in(const tune_session *s, char *path, size_t bytes) {
+    const bool is_saved = s->tuned > 0 && !s->given->dry_run;
+    return is_saved && oce_tune_path(path, bytes) == OCE_OK ? path : NULL;
+}
+
+static void print_summary(const tune_session *s) {
+    char path[4096];
+    const char *saved = saved_in(s, path, sizeof path);
+    printf("%d of %d faster than by the library's rules", s->kept, s->tuned);
+    if (s->pooled > 0)
+        printf(", %d more not tuned", s->pooled);
+    if (saved != NULL)
+        printf(s->kept > 0 ? ", remembered in %s\n" : "; nothing new for %s\n", saved);
+    else
+        puts("; nothing was remembered");
+}
+
+static int print_json(tune_session *s) {
+    char path[4096];
+    return cli_json_print(json_pack("{s:O, s:s?, s:i, s:i, s:i, s:O?, s:O?}", "tuned", s->rows,
+                                    "file", saved_in(s, path, sizeof path), "kept", s->kept,
+                                    "not_tuned", s->pooled, "rule_is_wrong", s->wrong, "imported",
+                                    s->imported, "exported", s->exported));
+}
+
+/* Prints what is to be said at the end; returns the exit code. */
+static int finish(tune_session *s, oce_status status) {
+    const bool has_results = s->tuned + s->pooled > 0;
+    int code = status == OCE_OK ? CLI_SUCCESS : cli_failure();
+    char path[4096];
+    cli_print_notices(s->device);
+    if (s->rows != NULL && (status == OCE_OK || has_results)) {
+        const int printed = print_json(s);
+        code = code == CLI_SUCCESS ? printed : code;
+    } else if (has_results && !s->given->bench.quiet && status == OCE_OK) {
+        print_summary(s);
+    }
+    if (status != OCE_OK && s->kept > 0 && saved_in(s, path, sizeof path) != NULL)
+        fprintf(stderr, "ocelli: the %d found faster before are remembered in %s\n", s->kept, path);
+    if (s->wrong > 0)
+        code = cli_error("WRONG RESULTS: the library's own choice is off for %d of %d on this "
+                         "device, first %s: run \"ocelli selftest\" and report it",
+                         s->wrong, s->tuned, s->first_wrong);
+    return code;
 }
 
 static int run(const cli_call *call) {
@@ -240,14 +389,11 @@ static int run(const cli_call *call) {
         return cli_failure();
     if (given->bench.json)
         s.rows = json_array();
-    int code = work(&s, call, subject) == OCE_OK ? CLI_SUCCESS : cli_failure();
-    if (code == CLI_SUCCESS && given->bench.json)
-        code = cli_json_print(json_pack("{s:O}", "tuned", s.rows));
-    else if (code == CLI_SUCCESS && s.tuned > 0 && !given->bench.quiet)
-        printf("%d of %d faster than by the library's rules%s\n", s.kept, s.tuned,
-               given->dry_run ? "; nothing was remembered" : "");
+    const int code = finish(&s, work(&s, call, subject));
     json_decref(s.rows);
-    oce_device_close(s.device);
+    json_decref(s.imported);
+    json_decref(s.exported);
+    cli_close_device(s.device, false, true);
     return code;
 }
 
@@ -261,8 +407,13 @@ const cli_verb cli_verb_tune = {
         "Measures the algorithms and their configurations at the shapes of a network's training, "
         "of all its convolutions (conv) or products (gemm), or at your own; without a subject at "
         "those of both networks. Results that are off are dropped, and the best is kept only if it "
-        "is faster than the library's own choice when the two run in turns.\n\n"
-        "What is kept goes to $OCELLI_TUNING, else $XDG_CONFIG_HOME/ocelli/tuning.json, else "
+        "is faster than the library's own choice when the two run in turns. A forward pass that "
+        "the library's rule computes together with the max pool behind it is not tuned, and never "
+        "given up for an entry.\n\n"
+        "If the library's own choice is off, a message says so and the exit code is 1, though what "
+        "was right instead is remembered.\n\n"
+        "What is kept goes, result by result, to $OCELLI_TUNING, else "
+        "$XDG_CONFIG_HOME/ocelli/tuning.json, else "
         "~/.config/ocelli/tuning.json, and counts for this device and driver version from then on. "
         "OCELLI_TUNING=off leaves it out of account.",
     .options = options,

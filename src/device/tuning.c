@@ -61,7 +61,9 @@ static oce_status put(oce_tuning *tuning, const oce_tuning_entry *values) {
     }
     entry->speed_up = values->speed_up;
     entry->is_shipped = values->is_shipped;
+    entry->is_changed = values->is_changed;
     oce_tuning_entry **at = place_of(tuning, values->operation, values->shape);
+    entry->hides_shipped = *at != NULL && ((*at)->is_shipped || (*at)->hides_shipped);
     take_out(at);
     entry->next = *at;
     *at = entry;
@@ -99,6 +101,9 @@ static void add_shipped(oce_device *device) {
             continue;
         if (oce_tuning_parse(file->name, file->text, strlen(file->text), &root) == OCE_OK)
             add_file(device, root, true);
+        else
+            oce_device_notice(device, file->name, "a shipped tuning file is not used: %s",
+                              oce_last_error());
         json_decref(root);
     }
 }
@@ -129,10 +134,18 @@ static void load(oce_device *device) {
     add_own(device);
 }
 
+static bool is_on_trial(const oce_tuning *tuning, const char *operation, const char *shape) {
+    return tuning->trial_operation != NULL && strcmp(tuning->trial_operation, operation) == 0 &&
+           strcmp(tuning->trial_shape, shape) == 0;
+}
+
 const oce_tuning_entry *oce_tuning_find(oce_device *device, const char *operation,
                                         const char *shape) {
     load(device);
-    return *place_of(&device->tuning, operation, shape);
+    if (is_on_trial(&device->tuning, operation, shape))
+        return device->tuning.trial;
+    const oce_tuning_entry *entry = *place_of(&device->tuning, operation, shape);
+    return entry != NULL && !entry->is_removed ? entry : NULL;
 }
 
 oce_status oce_tuning_set(oce_device *device, const char *operation, const char *shape,
@@ -142,13 +155,30 @@ oce_status oce_tuning_set(oce_device *device, const char *operation, const char 
                                      .shape = (char *)shape,
                                      .family = (char *)family,
                                      .configuration = (char *)configuration,
-                                     .speed_up = speed_up};
+                                     .speed_up = speed_up,
+                                     .is_changed = true};
     return put(&device->tuning, &values);
 }
 
 void oce_tuning_remove(oce_device *device, const char *operation, const char *shape) {
     load(device);
-    take_out(place_of(&device->tuning, operation, shape));
+    oce_tuning_entry *entry = *place_of(&device->tuning, operation, shape);
+    if (entry == NULL || entry->is_removed)
+        return;
+    entry->hides_shipped = entry->hides_shipped || entry->is_shipped;
+    entry->is_shipped = false;
+    entry->is_changed = entry->is_removed = true;
+}
+
+void oce_tuning_try(oce_device *device, const char *operation, const char *shape,
+                    const oce_tuning_entry *entry) {
+    device->tuning.trial_operation = operation;
+    device->tuning.trial_shape = shape;
+    device->tuning.trial = entry;
+}
+
+void oce_tuning_end_trial(oce_device *device) {
+    device->tuning.trial_operation = NULL;
 }
 
 /* What follows "name=" in a configuration; NULL if it is not there. */

@@ -22,14 +22,18 @@
 #define OCE_DEVICE_TUNING_H
 
 #include <ocelli/device.h>
+#include <ocelli/tune.h>
 
 #include <jansson.h>
 #include <stdbool.h>
 
 typedef struct oce_tuning_entry {
     char *operation, *shape, *family, *configuration; /* configuration "": the family's own rule */
-    double speed_up;                                  /* over the library's rule, as measured */
-    bool is_shipped;
+    double speed_up;    /* over the library's rule, as measured; 0: the rule's result is wrong */
+    bool is_shipped;    /* with the library */
+    bool hides_shipped; /* stands before such a one */
+    bool is_changed;    /* by this process, and not saved yet */
+    bool is_removed;    /* nobody finds it; only the file is yet to be told */
     struct oce_tuning_entry *next;
 } oce_tuning_entry;
 
@@ -37,6 +41,8 @@ typedef struct oce_tuning_entry {
 typedef struct oce_tuning {
     bool is_loaded;
     oce_tuning_entry *entries;
+    const oce_tuning_entry *trial;             /* found instead of the entry, NULL: none, ... */
+    const char *trial_operation, *trial_shape; /* ... of these; NULL: no trial */
 } oce_tuning;
 
 /* The entry, or NULL; valid until the next change. */
@@ -49,6 +55,12 @@ oce_status oce_tuning_set(oce_device *device, const char *operation, const char 
 void oce_tuning_remove(oce_device *device, const char *operation, const char *shape);
 void oce_tuning_release(oce_tuning *tuning);
 
+/* Until the end of the trial `entry`, or none if NULL, is found for an operation and a shape; the
+ * table stays as it is. The texts and the entry must last as long. */
+void oce_tuning_try(oce_device *device, const char *operation, const char *shape,
+                    const oce_tuning_entry *entry);
+void oce_tuning_end_trial(oce_device *device);
+
 /* The value of "name=" in a configuration as a number; `missing` if it is not there. */
 long oce_tuning_value(const char *configuration, const char *name, long missing);
 /* The same as one character; '\0' if it is not there. */
@@ -58,6 +70,8 @@ char oce_tuning_letter(const char *configuration, const char *name);
 
 /* The user's file, to be freed; *path is NULL if there is no place for one. */
 oce_status oce_tuning_path(char **path);
+/* The same, but no place is OCE_ERROR_NOT_FOUND: the message says why. */
+oce_status oce_tuning_place(char **path);
 /* True unless OCELLI_TUNING is "off". */
 bool oce_tuning_is_on(void);
 
@@ -66,7 +80,24 @@ bool oce_tuning_is_on(void);
 oce_status oce_tuning_read(const char *path, json_t **root);
 oce_status oce_tuning_parse(const char *name, const char *text, size_t size, json_t **root);
 
+/* A file without sections; NULL if memory failed. */
+json_t *oce_tuning_empty(void);
+
+/* Writes a file whole or not at all, and releases the value (NULL: OCE_ERROR_HOST_MEMORY). */
+oce_status oce_tuning_write(const char *path, json_t *root);
+/* Whether that could be done: creates the file's folder, and writes nothing. */
+oce_status oce_tuning_check_place(const char *path);
+
+/* ---- Sections (tuning_merge.c) -------------------------------------------------------------- */
+
 /* Whether a section of a file is for the device. */
 bool oce_tuning_is_for(const json_t *section, const oce_device *device);
+
+/* Adds to the user's file what another knows, as far as understands(entry, why) says so, where
+ * `why` is room for the reason why not. The rest as oce_tune_import(), which is this. */
+enum { OCE_TUNING_WHY = 160 };
+typedef bool oce_tuning_understands(const json_t *entry, char why[OCE_TUNING_WHY]);
+oce_status oce_tuning_import(oce_device *device, const char *path,
+                             oce_tuning_understands *understands, oce_tune_copied *copied);
 
 #endif

@@ -1,18 +1,15 @@
-/* Files of the tuning table: reading, checking, merging, writing. */
+/* Files of the tuning table: reading, checking, writing. */
 #include "device/tuning.h"
 
 #include "base/file.h"
 #include "base/path.h"
-#include "device/internal.h"
-
-#include <ocelli/tune.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char format[] = "ocelli tuning 1";
-enum { LARGEST_FILE = 16 << 20, KERNELS_BYTES = 32 };
+enum { LARGEST_FILE = 16 << 20 };
 
 bool oce_tuning_is_on(void) {
     const char *own = getenv("OCELLI_TUNING");
@@ -32,6 +29,16 @@ oce_status oce_tuning_path(char **path) {
     if (is_set(xdg))
         return oce_path_join(xdg, "ocelli/tuning.json", path);
     return is_set(home) ? oce_path_join(home, ".config/ocelli/tuning.json", path) : OCE_OK;
+}
+
+oce_status oce_tuning_place(char **path) {
+    OCE_TRY(oce_tuning_path(path));
+    OCE_REQUIRE(oce_tuning_is_on(), OCE_ERROR_NOT_FOUND,
+                "OCELLI_TUNING is off: there is no tuning file");
+    OCE_REQUIRE(*path != NULL, OCE_ERROR_NOT_FOUND,
+                "there is no place for a tuning file: neither OCELLI_TUNING, XDG_CONFIG_HOME nor "
+                "HOME is set");
+    return OCE_OK;
 }
 
 /* ---- Reading -------------------------------------------------------------------------------- */
@@ -94,48 +101,9 @@ oce_status oce_tuning_read(const char *path, json_t **root) {
     return status;
 }
 
-/* ---- Sections ------------------------------------------------------------------------------- */
+/* ---- Writing -------------------------------------------------------------------------------- */
 
-/* The kernels that the device gets: their class and, on CPUs, their vectors. */
-static void kernels_text(const oce_device *device, char text[KERNELS_BYTES]) {
-    if (device->limits.is_cpu)
-        snprintf(text, KERNELS_BYTES, "cpu %d", device->limits.vector_width);
-    else
-        snprintf(text, KERNELS_BYTES, "gpu");
-}
-
-static bool equals(const json_t *section, const char *name, const char *text) {
-    const char *own = json_string_value(json_object_get(section, name));
-    return own != NULL && strcmp(own, text) == 0;
-}
-
-bool oce_tuning_is_for(const json_t *section, const oce_device *device) {
-    const oce_device_info *info = &device->entry->info;
-    char kernels[KERNELS_BYTES];
-    kernels_text(device, kernels);
-    return equals(section, "platform", info->platform_name) &&
-           equals(section, "device", info->name) &&
-           equals(section, "driver", info->driver_version) && equals(section, "kernels", kernels);
-}
-
-/* The device's section from its table, without what shipped; NULL if memory failed. */
-static json_t *section_of(const oce_device *device) {
-    const oce_device_info *info = &device->entry->info;
-    char kernels[KERNELS_BYTES];
-    kernels_text(device, kernels);
-    json_t *entries = json_array();
-    for (const oce_tuning_entry *e = device->tuning.entries; e != NULL; e = e->next)
-        if (!e->is_shipped)
-            json_array_append_new(entries,
-                                  json_pack("{s:s, s:s, s:s, s:s, s:f}", "operation", e->operation,
-                                            "shape", e->shape, "family", e->family, "configuration",
-                                            e->configuration, "speed_up", e->speed_up));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "platform", info->platform_name, "device",
-                     info->name, "driver", info->driver_version, "kernels", kernels, "entries",
-                     entries);
-}
-
-static json_t *empty_file(void) {
+json_t *oce_tuning_empty(void) {
     return json_pack("{s:s, s:[]}", "format", format, "devices");
 }
 
@@ -157,8 +125,7 @@ static oce_status create_folder_of(const char *path) {
     return status;
 }
 
-/* Writes a file whole or not at all, and releases the value. */
-static oce_status write_file(const char *path, json_t *root) {
+oce_status oce_tuning_write(const char *path, json_t *root) {
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(4)) : NULL;
     json_decref(root);
     OCE_REQUIRE(text != NULL, OCE_ERROR_HOST_MEMORY, "no memory for the text of %s", path);
@@ -169,103 +136,10 @@ static oce_status write_file(const char *path, json_t *root) {
     return status;
 }
 
-/* The user's file, or an empty one; a damaged one is a failure, so that nothing in it is lost. */
-static oce_status own_file(char **path, json_t **root) {
-    *root = NULL;
-    OCE_TRY(oce_tuning_path(path));
-    OCE_REQUIRE(*path != NULL, OCE_ERROR_NOT_FOUND,
-                "there is no place for a tuning file: OCELLI_TUNING is off, or neither it, "
-                "XDG_CONFIG_HOME nor HOME is set");
-    const oce_status status = oce_tuning_read(*path, root);
-    if (status != OCE_ERROR_NOT_FOUND)
-        return status;
-    *root = empty_file();
-    OCE_REQUIRE(*root != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a tuning file");
+oce_status oce_tuning_check_place(const char *path) {
+    oce_writer *writer = NULL;
+    OCE_TRY(create_folder_of(path));
+    OCE_TRY(oce_writer_create(path, &writer));
+    oce_writer_destroy(writer);
     return OCE_OK;
-}
-
-oce_status oce_tune_save(oce_device *device) {
-    char *path = NULL;
-    json_t *root = NULL;
-    oce_tuning_find(device, "", ""); /* what the file has is in the table from here on */
-    oce_status status = own_file(&path, &root);
-    if (status == OCE_OK) {
-        json_t *devices = json_object_get(root, "devices");
-        for (size_t i = json_array_size(devices); i-- > 0;)
-            if (oce_tuning_is_for(json_array_get(devices, i), device))
-                json_array_remove(devices, i);
-        json_array_append_new(devices, section_of(device));
-        status = write_file(path, root);
-    } else {
-        json_decref(root);
-    }
-    free(path);
-    return status;
-}
-
-oce_status oce_tune_export(oce_device *device, const char *path) {
-    oce_tuning_find(device, "", "");
-    json_t *root = empty_file();
-    json_array_append_new(json_object_get(root, "devices"), section_of(device));
-    return write_file(path, root);
-}
-
-/* ---- Importing ------------------------------------------------------------------------------ */
-
-static bool is_same_device(const json_t *a, const json_t *b) {
-    static const char *const names[] = {"platform", "device", "driver", "kernels"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (!json_equal(json_object_get(a, names[i]), json_object_get(b, names[i])))
-            return false;
-    return true;
-}
-
-static bool is_same_entry(const json_t *a, const json_t *b) {
-    return json_equal(json_object_get(a, "operation"), json_object_get(b, "operation")) &&
-           json_equal(json_object_get(a, "shape"), json_object_get(b, "shape"));
-}
-
-/* Adds the entries of a section to another of the same device; new ones replace old ones. */
-static void merge_entries(json_t *into, const json_t *from) {
-    json_t *entries = json_object_get(into, "entries"), *each = NULL;
-    size_t i = 0;
-    json_array_foreach(json_object_get(from, "entries"), i, each) {
-        for (size_t j = json_array_size(entries); j-- > 0;)
-            if (is_same_entry(json_array_get(entries, j), each))
-                json_array_remove(entries, j);
-        json_array_append(entries, each);
-    }
-}
-
-static void merge(json_t *into, const json_t *from) {
-    json_t *devices = json_object_get(into, "devices"), *section = NULL;
-    size_t i = 0;
-    json_array_foreach(json_object_get(from, "devices"), i, section) {
-        json_t *own = NULL;
-        for (size_t j = 0; j < json_array_size(devices) && own == NULL; j++)
-            if (is_same_device(json_array_get(devices, j), section))
-                own = json_array_get(devices, j);
-        if (own != NULL)
-            merge_entries(own, section);
-        else
-            json_array_append(devices, section);
-    }
-}
-
-oce_status oce_tune_import(oce_device *device, const char *path) {
-    char *own_path = NULL;
-    json_t *root = NULL, *given = NULL;
-    oce_status status = oce_tuning_read(path, &given);
-    if (status == OCE_OK)
-        status = own_file(&own_path, &root);
-    if (status == OCE_OK) {
-        merge(root, given);
-        status = write_file(own_path, root);
-        root = NULL;
-        oce_tuning_release(&device->tuning); /* to be read anew */
-    }
-    json_decref(root);
-    json_decref(given);
-    free(own_path);
-    return status;
 }

@@ -106,6 +106,7 @@ oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
         .activation = desc->activation,
         .keeps_filter = desc->keeps_filter,
         .keeps_halo = desc->keeps_halo,
+        .no_winograd = desc->no_winograd,
         .gemm_family = desc->gemm_family,
         .x_dim = {desc->batch, g.input[0], g.input[1], desc->channels},
         .f_dim = {g.size[0], g.size[1], desc->channels, desc->filters},
@@ -228,16 +229,15 @@ static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass
 }
 
 /* Plans a pass as the tuning table says; false if it has nothing for it, or nothing that can be
- * done here. */
-static bool use_tuned(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
-                      planned_pass *p) {
+ * done here: to pool, if the plan does. */
+static bool use_tuned(const oce_conv2d_plan *plan, oce_pass pass, planned_pass *p) {
     oce_conv2d_shape shape = plan->shape;
     const oce_conv2d_family family =
         oce_conv2d_tuned(plan->device, &plan->shape, pass, &shape.tile);
     const oce_conv2d_method *method = forced_method(family, plan, pass);
-    if (method == NULL || (no_winograd && family == OCE_CONV2D_WINOGRAD))
+    if (method == NULL || (shape.no_winograd && family == OCE_CONV2D_WINOGRAD))
         return false;
-    return try_method(plan->device, &shape, method, pass, p) == OCE_OK;
+    return try_method(plan->device, &shape, method, pass, p) == OCE_OK && p->method != NULL;
 }
 
 static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, oce_pass pass) {
@@ -245,9 +245,7 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
     if (plan->shape.y_dim[1] == 0 || plan->shape.y_dim[2] == 0)
         OCE_TRY(oce_conv2d_layout_get(plan->device, OCE_LAYOUT_CLEAR, &plan->layout));
     if (desc->family == OCE_CONV2D_AUTO)
-        return use_tuned(plan, desc->no_winograd, pass, p)
-                   ? OCE_OK
-                   : choose(plan, desc->no_winograd, pass, p);
+        return use_tuned(plan, pass, p) ? OCE_OK : choose(plan, desc->no_winograd, pass, p);
     const oce_conv2d_method *method = forced_method(desc->family, plan, pass);
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);

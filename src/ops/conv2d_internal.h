@@ -20,6 +20,7 @@ typedef struct oce_conv2d_shape {
     oce_activation activation;
     bool keeps_filter;           /* many forward passes with one filter are to come */
     bool keeps_halo;             /* X is never copied: it always has the halo asked for */
+    bool no_winograd;            /* the plain sums, which the tuning table has apart */
     oce_gemm_family gemm_family; /* asked for, of im2col's products */
     char tile;                   /* of the GPU families, as the tuning table says; '\0': any */
     int64_t x_dim[4];            /* {N, H, W, C} */

@@ -16,12 +16,13 @@ void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_T
     const oce_window_geometry *g = &shape->window;
     snprintf(text, OCE_CONV2D_TEXT,
              "n=%lld h=%lld w=%lld c=%lld k=%lld window=%lldx%lld stride=%lldx%lld "
-             "dilation=%lldx%lld before=%lldx%lld after=%lldx%lld",
+             "dilation=%lldx%lld before=%lldx%lld after=%lldx%lld%s",
              (long long)shape->batch, (long long)g->input[0], (long long)g->input[1],
              (long long)shape->channels, (long long)shape->filters, (long long)g->size[0],
              (long long)g->size[1], (long long)g->stride[0], (long long)g->stride[1],
              (long long)g->dilation[0], (long long)g->dilation[1], (long long)g->before[0],
-             (long long)g->before[1], (long long)g->after[0], (long long)g->after[1]);
+             (long long)g->before[1], (long long)g->after[0], (long long)g->after[1],
+             shape->no_winograd ? " winograd=off" : "");
 }
 
 oce_conv2d_family oce_conv2d_tuned(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
