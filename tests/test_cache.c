@@ -72,7 +72,7 @@ static const char *loaded(const oce_bytes *key) {
 }
 
 static void store(const oce_bytes *key, const char *text) {
-    oce_cache_store(key, text, strlen(text));
+    TEST_OK(oce_cache_store(key, text, strlen(text)));
 }
 
 Test(cache, keeps_a_binary_and_creates_its_folder) {
@@ -171,19 +171,22 @@ Test(cache, unreadable_entry_is_ignored) {
     char *path = oce_cache_path(&key);
     cr_assert(unlink(path) == 0 && mkdir(path, 0777) == 0); /* a folder cannot be read */
     cr_expect_str_eq(loaded(&key), "");
-    store(&key, "binary"); /* nor replaced: silently not cached */
+    cr_expect_neq(oce_cache_store(&key, "binary", 6), OCE_OK, "nor replaced");
+    cr_expect_not_null(strstr(oce_last_error(), path), "%s", oce_last_error());
     cr_expect_str_eq(loaded(&key), "");
     free(path);
     oce_bytes_finish(&key);
 }
 
-Test(cache, failing_writes_are_silent) {
+Test(cache, failing_writes_say_where) {
     oce_bytes key = simple_key();
     scratch_write_text(folder, "deep", "a file where a folder should be");
-    store(&key, "binary");
+    cr_expect_neq(oce_cache_store(&key, "binary", 6), OCE_OK);
+    cr_expect_not_null(strstr(oce_last_error(), "deep"), "%s", oce_last_error());
     cr_expect_str_eq(loaded(&key), "");
     setenv("OCELLI_CACHE", "/proc/no/such/place", 1);
-    store(&key, "binary");
+    cr_expect_neq(oce_cache_store(&key, "binary", 6), OCE_OK);
+    cr_expect_not_null(strstr(oce_last_error(), "/proc/no"), "%s", oce_last_error());
     cr_expect_str_eq(loaded(&key), "");
     oce_bytes_finish(&key);
 }
@@ -216,7 +219,7 @@ Test(cache, place_follows_the_environment) {
 #endif
     unsetenv("HOME");
     expect_path(&key, NULL);
-    store(&key, "binary");
+    cr_expect_eq(oce_cache_store(&key, "binary", 6), OCE_ERROR_NOT_FOUND);
     cr_expect_str_eq(loaded(&key), "");
     oce_bytes_finish(&key);
 }
@@ -324,7 +327,7 @@ static int run_give(void) {
     TEST_OK(oce_launch(kernel, oce_range_groups(1, 1, 1), args, 1));
     TEST_OK(oce_buffer_read(buffer, 0, &value, sizeof value));
     oce_buffer_destroy(buffer);
-    oce_device_store_programs(device, 0);
+    TEST_OK(oce_device_store_programs(device, 0));
     cr_expect(oce_device_unstored_programs(device) == 0);
     oce_device_close(device);
     return value;
@@ -440,7 +443,12 @@ Test(cache, slow_drivers_store_on_demand) {
         TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
     }
     cr_expect(oce_device_new_programs(device) == 4);
-    oce_device_store_programs(device, 0); /* one, and of the others, as the time is over, a note */
+    setenv("OCELLI_CACHE", "/proc/no/such/place", 1);
+    cr_expect_neq(oce_device_store_programs(device, INFINITY), OCE_OK);
+    cr_expect(oce_device_unstored_programs(device) == 4, "none could be kept");
+    setenv("OCELLI_CACHE", cache, 1);
+    TEST_OK(oce_device_store_programs(device,
+                                      0)); /* one, and of the others, as the time is over, a note */
     cr_expect(oce_device_unstored_programs(device) == 3 && scratch_count(cache, NULL) == 4);
     cr_expect(oce_device_new_programs(device) == 0);
     oce_device_close(device);
@@ -455,7 +463,7 @@ Test(cache, slow_drivers_store_on_demand) {
     oce_define(&defines, "YET_ANOTHER", 1);
     TEST_OK(oce_kernel_get(device, "give.cl", "give", &defines, &kernel));
     cr_expect(oce_device_new_programs(device) == 1);
-    oce_device_store_programs(device, INFINITY);
+    TEST_OK(oce_device_store_programs(device, INFINITY));
     cr_expect(oce_device_unstored_programs(device) == 0 && scratch_count(cache, NULL) == 5);
     oce_device_close(device);
     device = test_open_device();

@@ -143,12 +143,14 @@ static oce_status create_folders(const char *folder) {
     return status;
 }
 
-bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
+oce_status oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
     char *path = key->size > 0 ? oce_cache_path(key) : NULL;
     char *folder = NULL;
-    if (path == NULL || oce_path_folder(path, &folder) != OCE_OK) {
+    OCE_REQUIRE(path != NULL, OCE_ERROR_NOT_FOUND, "the cache of programs has no place, or is off");
+    oce_status status = oce_path_folder(path, &folder);
+    if (status != OCE_OK) {
         free(path);
-        return false;
+        return status;
     }
     oce_bytes file = {0};
     oce_bytes_append(&file, magic, sizeof magic);
@@ -157,15 +159,21 @@ bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size) {
     oce_bytes_u64(&file, size);
     oce_bytes_append(&file, binary, size);
     oce_bytes_u32(&file, oce_crc32c(file.data, file.size));
-    const bool is_stored = !file.failed && file.size <= LARGEST_FILE &&
-                           create_folders(folder) == OCE_OK &&
-                           oce_file_write(path, file.data, file.size) == OCE_OK;
-    if (is_stored)
+    if (file.failed)
+        status = oce_fail(OCE_ERROR_HOST_MEMORY, "no memory for a compiled program");
+    else if (file.size > LARGEST_FILE)
+        status = oce_fail(OCE_ERROR_OVERFLOW,
+                          "a compiled program of %zu bytes is too large to keep", file.size);
+    if (status == OCE_OK)
+        status = create_folders(folder);
+    if (status == OCE_OK)
+        status = oce_file_write(path, file.data, file.size);
+    if (status == OCE_OK)
         oce_cache_trim(folder, OCE_CACHE_LIMIT);
     oce_bytes_finish(&file);
     free(folder);
     free(path);
-    return is_stored;
+    return status;
 }
 
 typedef struct cached_file {

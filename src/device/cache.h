@@ -44,8 +44,9 @@ void oce_cache_key(const oce_device_info *info, const char *platform_version, co
 bool oce_cache_load(const oce_bytes *key, oce_bytes *binary);
 /* Whether a file is there for `key`; it may turn out to be another's, or damaged. */
 bool oce_cache_has(const oce_bytes *key);
-/* Stores a binary under `key`, replacing what was there; false if that cannot be. */
-bool oce_cache_store(const oce_bytes *key, const void *binary, size_t size);
+/* Stores a binary under `key`, replacing what was there. Errors: the cache cannot be written to;
+ * OCE_ERROR_OVERFLOW: the binary is larger than any that is kept. */
+oce_status oce_cache_store(const oce_bytes *key, const void *binary, size_t size);
 
 /* The file for `key`, to be freed; NULL if the cache is off or there is no place for it. */
 char *oce_cache_path(const oce_bytes *key);

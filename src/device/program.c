@@ -87,20 +87,20 @@ static oce_status build_binary(const oce_kernel *kernel, const oce_bytes *binary
     return build(kernel, program, result);
 }
 
-/* False if the cache cannot take it. */
-static bool store_binary(cl_program program, const oce_bytes *key) {
+/* Errors: as oce_cache_store(). What the driver does not give away is not stored. */
+static oce_status store_binary(cl_program program, const oce_bytes *key) {
     size_t size = 0; /* the program has one device */
     if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) !=
             CL_SUCCESS ||
         size == 0)
-        return true;
+        return OCE_OK;
     unsigned char *binary = malloc(size);
-    const bool is_stored = binary == NULL ||
-                           clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary,
-                                            NULL) != CL_SUCCESS ||
-                           oce_cache_store(key, binary, size);
+    oce_status status = OCE_OK;
+    if (binary != NULL &&
+        clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
+        status = oce_cache_store(key, binary, size);
     free(binary);
-    return is_stored;
+    return status;
 }
 
 static oce_status build_from_source(const oce_kernel *kernel, const oce_kernel_source *source,
@@ -156,7 +156,7 @@ static oce_status build_program(oce_kernel *kernel) {
     if (status == OCE_OK && !is_cached)
         status = build_with_headers(kernel, &source);
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_AT_ONCE)
-        store_binary(kernel->program, &key);
+        (void)store_binary(kernel->program, &key); /* the next process compiles it again */
     if (status == OCE_OK && !is_cached && use == OCE_CACHE_ON_DEMAND) {
         kernel->unstored = key;
         kernel->is_new = !is_known;
@@ -335,24 +335,26 @@ int oce_device_new_programs(const oce_device *device) {
     return count;
 }
 
-void oce_device_store_programs(oce_device *device, double seconds) {
+oce_status oce_device_store_programs(oce_device *device, double seconds) {
     const double start = oce_clock_seconds();
-    bool takes_more = true, is_first = true;
+    bool is_first = true;
     for (oce_kernel *kernel = device->kernels; kernel != NULL; kernel = kernel->next) {
         if (kernel->unstored.size == 0)
             continue;
-        if (takes_more && !is_first && oce_clock_seconds() - start >= seconds) {
-            if (kernel->is_new)
-                takes_more = oce_cache_store(&kernel->unstored, "", 0);
-            kernel->is_new = false;
-            continue;
-        }
-        is_first = false;
-        if (takes_more)
-            takes_more = store_binary(kernel->program, &kernel->unstored);
-        oce_bytes_finish(&kernel->unstored);
+        /* A note that the driver has it; and whether the cache can be written to at all, before the
+         * driver takes long to give the program away */
+        if (is_first || kernel->is_new)
+            OCE_TRY(oce_cache_store(&kernel->unstored, "", 0));
         kernel->is_new = false;
+        if (!is_first && oce_clock_seconds() - start >= seconds)
+            continue;
+        is_first = false;
+        const oce_status status = store_binary(kernel->program, &kernel->unstored);
+        if (status != OCE_OK && status != OCE_ERROR_OVERFLOW)
+            return status;
+        oce_bytes_finish(&kernel->unstored);
     }
+    return OCE_OK;
 }
 
 void oce_kernels_release_unbuilt(oce_device *device) {
