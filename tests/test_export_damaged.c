@@ -140,21 +140,38 @@ Test(export_damaged, hostile_npy) {
     expect_npy(H("'<f4'", "False", "(2,)"), 2, 8, OCE_OK, "");
     expect_npy(H("\"|u1\"", "False", "(2L, 3L)"), 3, 6, OCE_OK, "");
     expect_npy("{\"shape\":(),\"fortran_order\":False,\"descr\":\"=i2\"}", 1, 2, OCE_OK, "");
-    expect_npy(H("'<f4'", "False", "(2,)"), 4, 8, OCE_ERROR_UNSUPPORTED, "version 4");
-    expect_npy(H("'<f4'", "False", "(2,)"), 1, 7, OCE_ERROR_FORMAT, "7 bytes of elements");
+    expect_npy(H("'<f4'", "False", "(2,)"), 4, 8, OCE_ERROR_UNSUPPORTED,
+               ".npy version 4 is not supported, 1 to 3 are");
+    expect_npy(H("'<f4'", "False", "(2,)"), 1, 7, OCE_ERROR_FORMAT,
+               "has 7 bytes of elements, but its shape [2] of float32 takes 8");
     expect_npy(H("'<f4'", "False", "(2,)"), 1, 9, OCE_ERROR_FORMAT, "9 bytes of elements");
-    expect_npy(H("'>f4'", "False", "(2,)"), 1, 8, OCE_ERROR_UNSUPPORTED, "big-endian");
-    expect_npy(H("'|O'", "False", "(1,)"), 1, 8, OCE_ERROR_UNSUPPORTED, "'|O'");
+    expect_npy(H("'>f4'", "False", "(2,)"), 1, 8, OCE_ERROR_UNSUPPORTED,
+               "big-endian elements ('>f4') are not supported, little-endian ones ('<f4') are");
+    expect_npy(H("'|O'", "False", "(1,)"), 1, 8, OCE_ERROR_UNSUPPORTED,
+               "elements of NumPy's type '|O' are not supported");
     expect_npy(H("[('a', '<f4')]", "False", "(1,)"), 1, 4, OCE_ERROR_UNSUPPORTED, "records");
     expect_npy(H("'<f4'", "Maybe", "(2,)"), 1, 8, OCE_ERROR_FORMAT, "malformed .npy header");
     expect_npy(H("'<f4'", "False", "(-2,)"), 1, 8, OCE_ERROR_FORMAT, "malformed");
     expect_npy(H("'<f4'", "False", "(99999999999999999999,)"), 1, 8, OCE_ERROR_FORMAT, "malformed");
     expect_npy(H("'<f4'", "False", "(2 3)"), 1, 8, OCE_ERROR_FORMAT, "malformed");
-    expect_npy(H("'<f4'", "False", "(4294967296,4294967296)"), 1, 8, OCE_ERROR_FORMAT, "its shape");
+    expect_npy(H("'<f4'", "False", "(4294967296,4294967296)"), 1, 8, OCE_ERROR_FORMAT,
+               "its shape [4294967296, 4294967296] of float32 takes more");
     expect_npy("{'descr': '<f4', 'fortran_order': False}", 1, 8, OCE_ERROR_FORMAT, "malformed");
     expect_npy("{'descr': '<f4', 'other': False}", 1, 8, OCE_ERROR_FORMAT, "malformed");
     expect_npy("{'descr", 1, 8, OCE_ERROR_FORMAT, "malformed");
     expect_npy("", 1, 8, OCE_ERROR_FORMAT, "malformed");
+    file_store(scratch_path(folder, "x.npy"), "\x93NUMPY\1\0\x76\0{'descr", 17);
+    cr_expect_eq(arrays_try_to_load(scratch_path(folder, "x.npy")), OCE_ERROR_FORMAT);
+    expect_last_error("a header of 118 bytes, of which only 7 are there");
+    char *long_one = calloc(12 + 65537, 1);
+    memcpy(long_one, "\x93NUMPY\2\0\0\0\1", 11); /* a length of 65536, then of 65537 */
+    for (int more = 0; more < 2; more++) {
+        long_one[8] = (char)more;
+        file_store(scratch_path(folder, "x.npy"), long_one, 12 + 65537);
+        cr_expect_eq(arrays_try_to_load(scratch_path(folder, "x.npy")), OCE_ERROR_FORMAT);
+        expect_last_error(more ? "65537 bytes, more than the 65536" : "malformed");
+    }
+    free(long_one);
 }
 
 Test(export_damaged, column_major_arrays_are_turned) {

@@ -127,14 +127,19 @@ static bool take_shape(const char **text, description *d) {
 }
 
 static oce_status take_type(const char *path, const char *code, oce_dtype *dtype) {
-    OCE_REQUIRE(*code != '>', OCE_ERROR_UNSUPPORTED, "%s: big-endian elements ('%s')", path, code);
+    OCE_REQUIRE(*code != '>', OCE_ERROR_UNSUPPORTED,
+                "%s: big-endian elements ('%s') are not supported, little-endian ones ('<%s') are",
+                path, code, code + 1);
     const bool ordered = *code == '<' || *code == '|' || *code == '=';
     for (size_t i = 0; i < CODES; i++)
         if (ordered && strcmp(code + 1, codes[i].code) == 0) {
             *dtype = codes[i].dtype;
             return OCE_OK;
         }
-    return oce_fail(OCE_ERROR_UNSUPPORTED, "%s: elements of NumPy's type '%s'", path, code);
+    return oce_fail(OCE_ERROR_UNSUPPORTED,
+                    "%s: elements of NumPy's type '%s' are not supported; floats, integers, "
+                    "booleans and complex numbers are",
+                    path, code);
 }
 
 /* The header is the text of a Python dictionary with three keys. */
@@ -145,7 +150,7 @@ static oce_status parse_header(const char *path, const char *text, description *
         good = take_string(&text, key, sizeof key) && take(&text, ":");
         if (good && strcmp(key, "descr") == 0) {
             OCE_REQUIRE(*skip_blanks(text) != '[', OCE_ERROR_UNSUPPORTED,
-                        "%s: elements that are records", path);
+                        "%s: elements that are records are not supported, numbers are", path);
             has_type = good = take_string(&text, code, sizeof code);
             if (good)
                 OCE_TRY(take_type(path, code, &d->dtype));
@@ -177,8 +182,8 @@ static oce_status read_header(const char *path, uint64_t size, oce_npy_source so
     OCE_REQUIRE(memcmp(start, magic, sizeof magic - 1) == 0, OCE_ERROR_FORMAT,
                 "%s: not an .npy file: it does not start with NumPy's magic", path);
     const int version = start[6];
-    OCE_REQUIRE(version >= 1 && version <= 3, OCE_ERROR_UNSUPPORTED, "%s: .npy version %d", path,
-                version);
+    OCE_REQUIRE(version >= 1 && version <= 3, OCE_ERROR_UNSUPPORTED,
+                "%s: .npy version %d is not supported, 1 to 3 are", path, version);
     size_t length = (size_t)start[8] | (size_t)start[9] << 8;
     *used = MAGIC_BYTES + 2;
     if (version > 1) {
@@ -187,8 +192,12 @@ static oce_status read_header(const char *path, uint64_t size, oce_npy_source so
         length |= (size_t)start[0] << 16 | (size_t)start[1] << 24;
         *used += 2;
     }
-    OCE_REQUIRE(length <= size - *used && length <= MAX_HEADER, OCE_ERROR_FORMAT,
-                "%s: a header of %zu bytes", path, length);
+    OCE_REQUIRE(length <= size - *used, OCE_ERROR_FORMAT,
+                "%s: a header of %zu bytes, of which only %llu are there", path, length,
+                (unsigned long long)(size - *used));
+    OCE_REQUIRE(length <= MAX_HEADER, OCE_ERROR_FORMAT,
+                "%s: a header of %zu bytes, more than the %d that one may have", path, length,
+                (int)MAX_HEADER);
     char *text = malloc(length + 1);
     OCE_REQUIRE(text, OCE_ERROR_HOST_MEMORY, "%s: no memory for its header", path);
     oce_status status = source(user, text, length);
@@ -220,6 +229,21 @@ static oce_status transpose(const char *path, const description *d, size_t bytes
     return OCE_OK;
 }
 
+/* Whether as many bytes follow the header as the shape takes, which are *bytes. */
+static oce_status check_size(const char *path, const description *d, uint64_t there,
+                             size_t *bytes) {
+    char shape[96];
+    const oce_array array = {"", d->dtype, d->rank, d->shape, NULL};
+    oce_shape_text(d->rank, d->shape, shape, sizeof shape);
+    OCE_REQUIRE(oce_array_bytes(&array, bytes) == OCE_OK, OCE_ERROR_FORMAT,
+                "%s: its shape %s of %s takes more bytes than can be counted", path, shape,
+                oce_dtype_name(d->dtype));
+    OCE_REQUIRE(*bytes == there, OCE_ERROR_FORMAT,
+                "%s: has %llu bytes of elements, but its shape %s of %s takes %zu", path,
+                (unsigned long long)there, shape, oce_dtype_name(d->dtype), *bytes);
+    return OCE_OK;
+}
+
 oce_status oce_npy_parse(const char *path, const char *name, size_t name_length, uint64_t size,
                          oce_npy_source source, void *user, oce_array_list *list) {
     description d = {.rank = 0};
@@ -227,10 +251,7 @@ oce_status oce_npy_parse(const char *path, const char *name, size_t name_length,
     size_t bytes;
     void *data;
     OCE_TRY(read_header(path, size, source, user, &d, &used));
-    const oce_array array = {"", d.dtype, d.rank, d.shape, NULL};
-    OCE_REQUIRE(oce_array_bytes(&array, &bytes) == OCE_OK && bytes == size - used, OCE_ERROR_FORMAT,
-                "%s: has %llu bytes of elements, which is not what its shape says", path,
-                (unsigned long long)(size - used));
+    OCE_TRY(check_size(path, &d, size - used, &bytes));
     OCE_TRY(oce_array_list_add(list, path, name, name_length, d.dtype, d.rank, d.shape, &data));
     OCE_TRY(source(user, data, bytes));
     return d.column_major && d.rank > 1 ? transpose(path, &d, bytes, data) : OCE_OK;
