@@ -101,6 +101,10 @@ Test(cli_devices, json_has_stable_keys) {
             cr_expect(json_is_integer(json_object_get(device, numbers[j])), "%s", numbers[j]);
         cr_expect(json_is_boolean(json_object_get(device, "local_memory_is_real")));
         cr_expect(json_is_boolean(json_object_get(device, "unified_memory")));
+        cr_expect(json_is_boolean(json_object_get(device, "has_images")));
+        const json_t *items = json_object_get(device, "max_work_items");
+        cr_expect(json_array_size(items) == 3 && json_integer_value(json_array_get(items, 0)) >= 1);
+        cr_expect(json_object_get(device, "extensions") != NULL);
         cr_expect(json_object_get(device, "problem") != NULL);
     }
     json_t *selection = json_object_get(root, "selection");
@@ -165,8 +169,8 @@ Test(cli_devices, verbose_says_more) {
     command_result result = command_ocelli(drivers(NULL, NULL), "devices", "--verbose");
     cr_expect(result.code == 0);
     static const char *const texts[] = {
-        "\n  vendor ",          "\n  clock ",   "\n  native vector ",     "\n  largest group ",
-        "\n  platform vendor ", "\n  kernels ", "\n  fused multiply-add "};
+        "\n  vendor ",          "\n  clock ",   "\n  native vector ",      "\n  largest group ",
+        "\n  platform vendor ", "\n  kernels ", "\n  fused multiply-add ", "\n  images "};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         cr_expect(strstr(result.out, texts[i]) != NULL, "%s is not in\n%s", texts[i], result.out);
     command_free(&result);

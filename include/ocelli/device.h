@@ -55,6 +55,7 @@ typedef struct oce_device_info {
     uint64_t largest_allocation;  /**< bytes */
     uint64_t local_memory_bytes;  /**< per work-group */
     uint64_t max_work_group_size; /**< work-items */
+    uint64_t max_work_items[3];   /**< of a work-group along each dimension */
     bool local_memory_is_real;    /**< dedicated hardware, not plain memory */
     bool unified_memory;          /**< shares its memory with the host */
     bool has_fast_fma;            /**< fma() is one instruction */

@@ -18,7 +18,9 @@ typedef struct devices_options {
 static const cli_option options[] = {
     CLI_DEVICE_OPTION(devices_options, device),
     CLI_JSON_OPTION(devices_options, json),
-    {"verbose", NULL, CLI_FLAG(devices_options, verbose), .help = "print more about each device"},
+    {"verbose", NULL, CLI_FLAG(devices_options, verbose),
+     .help = "print more about each device: what decides which kernels run (--json always "
+             "has it all)"},
     {0},
 };
 
@@ -97,7 +99,10 @@ static void print_details_of(const oce_device_info *info) {
     print_detail(table, "clock", info->clock_mhz > 0 ? text : "the driver does not say");
     snprintf(text, sizeof text, "%u floats", info->vector_width);
     print_detail(table, "native vector", text);
-    snprintf(text, sizeof text, "%llu items", (unsigned long long)info->max_work_group_size);
+    const uint64_t *items = info->max_work_items;
+    snprintf(text, sizeof text, "%llu items, up to %llu x %llu x %llu",
+             (unsigned long long)info->max_work_group_size, (unsigned long long)items[0],
+             (unsigned long long)items[1], (unsigned long long)items[2]);
     print_detail(table, "largest group", text);
     cli_format_bytes(info->local_memory_bytes, size, sizeof size);
     snprintf(text, sizeof text, "%s, %s", size,
@@ -112,6 +117,7 @@ static void print_details_of(const oce_device_info *info) {
         snprintf(text, sizeof text, "for CPUs, vectors of %u floats in %u registers",
                  info->kernel_vector_width, info->vector_registers);
     print_detail(table, "kernels", info->cpu_kernels ? text : "for GPUs");
+    print_detail(table, "images", info->has_images ? "yes, not used" : "no, not needed");
     print_detail(table, "extensions", info->extensions);
     printf("\n%s %s\n", info->selector, info->name);
     cli_table_print(table, stdout, 2);
@@ -145,7 +151,7 @@ static void print_text(const oce_device_list *list, const choice *picked, bool v
 
 /* A string that JSON can hold whatever the driver says, or null. */
 static json_t *json_text(const char *text) {
-    char clean[1024];
+    char clean[8192];
     if (text == NULL)
         return json_null();
     snprintf(clean, sizeof clean, "%s", text);
@@ -197,6 +203,12 @@ static json_t *json_devices(const oce_device_list *list) {
                             json_boolean(info->local_memory_is_real));
         json_object_set_new(object, "unified_memory", json_boolean(info->unified_memory));
         json_object_set_new(object, "max_work_group_size", json_size(info->max_work_group_size));
+        json_object_set_new(object, "max_work_items",
+                            json_pack("[I, I, I]", (json_int_t)info->max_work_items[0],
+                                      (json_int_t)info->max_work_items[1],
+                                      (json_int_t)info->max_work_items[2]));
+        json_object_set_new(object, "has_images", json_boolean(info->has_images));
+        json_object_set_new(object, "extensions", json_text(info->extensions));
         json_object_set_new(object, "has_fast_fma", json_boolean(info->has_fast_fma));
         json_object_set_new(object, "cpu_kernels", json_boolean(info->cpu_kernels));
         json_object_set_new(object, "kernel_vector_width", json_integer(info->kernel_vector_width));

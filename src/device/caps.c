@@ -101,6 +101,8 @@ static uint64_t lower(uint64_t value, uint64_t cap) {
 
 void oce_caps_apply(const oce_caps *caps, oce_device_info *info) {
     info->max_work_group_size = lower(info->max_work_group_size, caps->work_group);
+    for (int i = 0; i < 3; i++)
+        info->max_work_items[i] = lower(info->max_work_items[i], caps->work_group);
     info->local_memory_bytes = lower(info->local_memory_bytes, caps->local);
     info->memory_bytes = lower(info->memory_bytes, caps->memory);
     info->largest_allocation =

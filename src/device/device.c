@@ -15,10 +15,6 @@ static oce_status read_tile(char *tile) {
     return OCE_OK;
 }
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static oce_limits query_limits(const oce_device_entry *entry) {
     const oce_device_info *info = &entry->info;
     oce_limits limits = {
@@ -27,7 +23,6 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         .vector_registers = (int)info->vector_registers,
         .compute_units = info->compute_units > 0 ? (int)info->compute_units : 1,
         .max_work_group = info->max_work_group_size > 0 ? (size_t)info->max_work_group_size : 1,
-        .max_items = {1, 1, 1},
         .local_bytes = (size_t)info->local_memory_bytes,
         .local_is_real = info->local_memory_is_real,
         .max_allocation = (size_t)info->largest_allocation,
@@ -35,15 +30,8 @@ static oce_limits query_limits(const oce_device_entry *entry) {
         .has_fast_fma = info->has_fast_fma,
         .unified_memory = info->unified_memory,
     };
-    size_t items[16] = {0}; /* the driver may have more than three dimensions */
-    cl_uint dimensions = 0;
-    if (clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, sizeof dimensions,
-                        &dimensions, NULL) == CL_SUCCESS &&
-        dimensions >= 3 && dimensions <= 16 &&
-        clGetDeviceInfo(entry->id, CL_DEVICE_MAX_WORK_ITEM_SIZES, dimensions * sizeof(size_t),
-                        items, NULL) == CL_SUCCESS)
-        for (int i = 0; i < 3; i++)
-            limits.max_items[i] = min_size(items[i] > 0 ? items[i] : 1, limits.max_work_group);
+    for (int i = 0; i < 3; i++)
+        limits.max_items[i] = info->max_work_items[i] > 0 ? (size_t)info->max_work_items[i] : 1;
     return limits;
 }
 

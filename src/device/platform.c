@@ -165,6 +165,20 @@ static unsigned vector_registers(const oce_device_info *info) {
 #endif
 }
 
+/* The most items of a group along each dimension, of which the driver may have more than three. */
+static void get_work_items(cl_device_id id, oce_device_info *info) {
+    size_t items[16] = {0};
+    const cl_uint dimensions = DEVICE_NUMBER(cl_uint, id, CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, 0);
+    const bool is_known = dimensions >= 3 && dimensions <= 16 &&
+                          clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES,
+                                          dimensions * sizeof(size_t), items, NULL) == CL_SUCCESS;
+    for (int i = 0; i < 3; i++) {
+        const uint64_t most = is_known && items[i] > 0 ? items[i] : 1;
+        info->max_work_items[i] =
+            most < info->max_work_group_size ? most : info->max_work_group_size;
+    }
+}
+
 static oce_status add_device(oce_device_list *list, int platform, cl_platform_id platform_id,
                              int index, cl_device_id id) {
     OCE_REQUIRE(grow((void **)&list->devices, (size_t)list->device_count, sizeof *list->devices),
@@ -191,6 +205,7 @@ static oce_status add_device(oce_device_list *list, int platform, cl_platform_id
     info->largest_allocation = DEVICE_NUMBER(cl_ulong, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 0);
     info->local_memory_bytes = DEVICE_NUMBER(cl_ulong, id, CL_DEVICE_LOCAL_MEM_SIZE, 0);
     info->max_work_group_size = DEVICE_NUMBER(size_t, id, CL_DEVICE_MAX_WORK_GROUP_SIZE, 1);
+    get_work_items(id, info);
     info->local_memory_is_real = DEVICE_NUMBER(cl_device_local_mem_type, id,
                                                CL_DEVICE_LOCAL_MEM_TYPE, CL_GLOBAL) == CL_LOCAL;
     info->unified_memory = DEVICE_NUMBER(cl_bool, id, CL_DEVICE_HOST_UNIFIED_MEMORY, CL_FALSE);
