@@ -234,6 +234,8 @@ Test(cli_op, wrong_use_is_named) {
         {"relu --in @x.npy --out y.txt", "does not end in .npy", 2},
         {"max_pool --in @x.npy --window 3xx --out @y.npy", "--window \"3xx\"", 2},
         {"max_pool --in @x.npy --window 3 --padding 1,2 --out @y.npy", "--padding \"1,2\"", 2},
+        {"conv2d --in @x.npy @g.npy --conv winograd --winograd off --out @y.npy",
+         "--conv winograd and --winograd off exclude each other", 2},
         {"max_pool --in @x.npy --out @y.npy", "--window HxW is missing", 1},
         {"conv2d --in @x.npy @f.npy --out @y.npy", "x has 5 channels, the filter is for 4", 1},
         {"gemm --in @a.npy @a.npy --out @y.npy", "a has 3 columns", 1},

@@ -286,6 +286,7 @@ Test(cli_train, wrong_usage) {
         {"mnist", "--save-every", "5"},
         {"mnist", "--model-dir", "x", "--resume", "--start-from", "y"},
         {"mnist", "--no-such-flag"},
+        {"mnist", "--conv", "winograd", "--winograd", "off"},
         {"mnist", "cifar10"},
     };
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
@@ -320,6 +321,16 @@ Test(cli_train, info_prints_layers_and_bytes) {
     cr_expect(strstr(r.out, "3626314") != NULL, "%s", r.out);
     cr_expect(strstr(r.out, "conv1 winners") != NULL || strstr(r.out, "pool1 winners") != NULL);
     command_free(&r);
+}
+
+Test(cli_train, winograd_cannot_be_asked_for_and_switched_off) {
+    static const char *const verbs[] = {"train", "info"};
+    for (int i = 0; i < 2; i++) {
+        command_result r =
+            command_ocelli(NULL, verbs[i], "mnist", "--conv", "winograd", "--winograd", "off");
+        expect_failure(&r, 2, "--conv winograd and --winograd off exclude each other");
+        command_free(&r);
+    }
 }
 
 /* By the names of the families that are planned; not all devices are given Winograd at all. */

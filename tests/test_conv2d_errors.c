@@ -68,6 +68,8 @@ Test(conv2d_errors, refuses_bad_descriptions) {
     expect_refusal(&d, OCE_PASS_ALL, invalid, "unknown activation 7");
     d = usual(), d.family = OCE_CONV2D_FAMILIES;
     expect_refusal(&d, OCE_PASS_ALL, invalid, "unknown family");
+    d = usual(), d.family = OCE_CONV2D_WINOGRAD, d.no_winograd = true;
+    expect_refusal(&d, OCE_PASS_ALL, invalid, "winograd and no_winograd exclude each other");
     d = usual(), d.window = (oce_window){.size = {7, 3}, .padding = OCE_PADDING_VALID};
     expect_refusal(&d, OCE_PASS_ALL, OCE_ERROR_SHAPE, "window 7");
 }

@@ -27,6 +27,11 @@ Test(model_errors, options) {
     options = tiny_options(4, 1);
     options.keep_prob = 1.5F;
     expect_refused(device, tiny_network(), &options, OCE_ERROR_INVALID_ARGUMENT, "keep_prob 1.5");
+    options = tiny_options(4, 1);
+    options.conv2d_family = OCE_CONV2D_WINOGRAD;
+    options.no_winograd = true;
+    expect_refused(device, tiny_network(), &options, OCE_ERROR_INVALID_ARGUMENT,
+                   "winograd and no_winograd exclude each other");
     oce_device_close(device);
 }
 

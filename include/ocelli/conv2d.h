@@ -57,7 +57,7 @@ typedef struct oce_conv2d_desc {
     oce_conv2d_family family;               /**< AUTO, or one that must be used */
     oce_gemm_family gemm_family; /**< im2col: of its products; AUTO: CLBlast on GPUs, else
                                       what oce_gemm_plan_create picks */
-    bool no_winograd;            /**< AUTO computes the plain sums */
+    bool no_winograd;            /**< AUTO computes the plain sums; excludes the family WINOGRAD */
     bool keeps_filter;           /**< many forward passes with one filter are to come: families may
                                       prepare it (oce_conv2d_prepare) */
     bool keeps_halo;             /**< X always has the halo of oce_conv2d_plan_halo(), and pixels
@@ -83,10 +83,10 @@ typedef struct oce_conv2d_plan oce_conv2d_plan;
  * gradient alone, as TensorFlow has it.
  *
  * Errors: those of oce_window_resolve; OCE_ERROR_INVALID_ARGUMENT (an empty filter, a negative
- * extent, an unknown activation, family or pass), OCE_ERROR_OVERFLOW (an image with its padding,
- * or the filter, of 2^31 elements or more, or sizes that cannot be represented),
- * OCE_ERROR_UNSUPPORTED (a forced family cannot serve the shape: the message says why),
- * OCE_ERROR_BUILD.
+ * extent, an unknown activation, family or pass, the family WINOGRAD with no_winograd),
+ * OCE_ERROR_OVERFLOW (an image with its padding, or the filter, of 2^31 elements or more, or sizes
+ * that cannot be represented), OCE_ERROR_UNSUPPORTED (a forced family cannot serve the shape: the
+ * message says why), OCE_ERROR_BUILD.
  */
 OCE_API oce_status oce_conv2d_plan_create(oce_device *device, const oce_conv2d_desc *desc,
                                           unsigned passes, oce_conv2d_plan **plan);

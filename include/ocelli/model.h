@@ -41,7 +41,8 @@ typedef struct oce_model_options {
                               would take their memory (oce_optimizer_takes_slot); costs a block of
                               all parameters there */
     bool no_winograd; /**< convolutions whose family is left to AUTO compute the plain sums, which
-                           takes longer but rounds less (oce_conv2d_desc) */
+                           takes longer but rounds less (oce_conv2d_desc); excludes the family
+                           WINOGRAD */
 } oce_model_options;
 
 typedef struct oce_model oce_model;

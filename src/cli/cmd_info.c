@@ -169,11 +169,13 @@ static int run(const cli_call *call) {
     oce_device *device = NULL;
     if (cli_choose(call->verb, "network", networks, call->operands[0]) < 0)
         return CLI_USAGE;
+    if (!cli_check_winograd(call, given->model.conv, given->model.winograd))
+        return CLI_USAGE;
     if (oce_recipe_get(call->operands[0], &recipe) != OCE_OK ||
         cli_open_device(given->device, given->json, &device) != OCE_OK)
         return cli_failure();
     const int code = show(given, device, &recipe);
-    oce_device_close(device);
+    cli_close_device(device, false, true);
     return code;
 }
 

@@ -201,7 +201,7 @@ static int run(const cli_call *call) {
     const op_kind *kind = find_kind(call);
     op_settings settings;
     if (kind == NULL || !is_npy(call, "in", given->in) || !is_npy(call, "out", given->out) ||
-        !read_settings(call, &settings))
+        !cli_check_winograd(call, given->conv, given->winograd) || !read_settings(call, &settings))
         return CLI_USAGE;
     /* --in takes one value; the files that follow it are operands behind the operation's name. */
     const char *inputs[OP_MAX_INPUTS] = {given->in};

@@ -98,11 +98,19 @@ static bool wrong(const cli_call *call, const char *text) {
     return false;
 }
 
+bool cli_check_winograd(const cli_call *call, int conv, int winograd) {
+    if (conv != OCE_CONV2D_WINOGRAD || winograd != CLI_WINOGRAD_OFF)
+        return true;
+    return wrong(call, "--conv winograd and --winograd off exclude each other");
+}
+
 bool cli_train_check(const cli_call *call, const oce_recipe *recipe) {
     const cli_train_values *given = call->options;
     const bool has_files = given->data.train_file != NULL || given->data.test_file != NULL;
     static const char *const of_saving[] = {"save-every", "save-final", "max-to-keep",
                                             "keep-every-hours", "resume"};
+    if (!cli_check_winograd(call, given->model.conv, given->model.winograd))
+        return false;
     if (has_files && recipe->network != oce_network_cifar10())
         return wrong(call, "--train-file and --test-file are for cifar10 only");
     for (size_t i = 0; i < sizeof of_saving / sizeof of_saving[0]; i++)

@@ -57,6 +57,9 @@ extern const char *const cli_gemm_families[];
          .help = "algorithm of all matrix products, in the same way"},                             \
         CLI_WINOGRAD_OPTION(record, field.winograd)
 
+/* Whether a family of convolutions (--conv) and --winograd agree; false after a usage error. */
+bool cli_check_winograd(const cli_call *call, int conv, int winograd);
+
 typedef struct cli_train_values {
     const char *device;
     cli_data_options data;

@@ -19,6 +19,9 @@ static oce_status check_options(const oce_network *network, oce_model_options *o
                 (long long)options->micro_batches, (long long)options->batch);
     OCE_REQUIRE(options->keep_prob >= 0 && options->keep_prob <= 1, OCE_ERROR_INVALID_ARGUMENT,
                 "keep_prob %g is not in (0, 1]", (double)options->keep_prob);
+    OCE_REQUIRE(options->conv2d_family != OCE_CONV2D_WINOGRAD || !options->no_winograd,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "conv2d_family winograd and no_winograd exclude each other");
     OCE_REQUIRE(network->height >= 1 && network->width >= 1 && network->channels >= 1,
                 OCE_ERROR_INVALID_ARGUMENT, "network \"%s\": input %lld x %lld x %lld is empty",
                 network->name, (long long)network->height, (long long)network->width,

@@ -249,6 +249,9 @@ static oce_status plan_pass(oce_conv2d_plan *plan, const oce_conv2d_desc *desc, 
     const oce_conv2d_method *method = forced_method(desc->family, plan, pass);
     OCE_REQUIRE(method != NULL, OCE_ERROR_INVALID_ARGUMENT, "conv2d: unknown family %d",
                 (int)desc->family);
+    OCE_REQUIRE(desc->family != OCE_CONV2D_WINOGRAD || !desc->no_winograd,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "conv2d: the family winograd and no_winograd exclude each other");
     return try_method(plan->device, &plan->shape, method, pass, p);
 }
 
