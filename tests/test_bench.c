@@ -182,9 +182,29 @@ Test(bench, what_cannot_be_measured) {
                                   .window = {.size = {5, 5}, .padding = OCE_PADDING_VALID}};
     const oce_pool_desc pool = {
         .batch = 1, .height = 2, .width = 2, .channels = 1, .window = {.size = {2, 2}}};
+    oce_pool_desc wide = pool;
+    wide.window = (oce_window){.size = {3, 3}, .padding = OCE_PADDING_VALID};
+    expect_failed(oce_bench_pool(device, &wide, OCE_PASS_FORWARD, &bench),
+                  OCE_ERROR_INVALID_ARGUMENT, "the output is 1 x 0 x 0 x 1");
+    const oce_gemm_desc nothing = {.m = 3, .n = 0, .k = 2};
+    expect_failed(oce_bench_gemm(device, &nothing, &bench), OCE_ERROR_INVALID_ARGUMENT,
+                  "m 3, n 0, k 2 is empty");
     const oce_gemm_desc product = {.m = -1, .n = 1, .k = 1};
     expect_failed(oce_bench_conv2d(device, &conv, OCE_PASS_FORWARD, &bench), OCE_ERROR_SHAPE,
                   "window");
+    const oce_conv2d_desc too_small = {.batch = 1,
+                                       .height = 4,
+                                       .width = 9,
+                                       .channels = 1,
+                                       .filters = 2,
+                                       .window = {.size = {5, 5}, .padding = OCE_PADDING_VALID}};
+    expect_failed(oce_bench_conv2d(device, &too_small, OCE_PASS_FORWARD, &bench),
+                  OCE_ERROR_INVALID_ARGUMENT, "the output is 1 x 0 x 5 x 2");
+    oce_conv2d_desc no_images = too_small;
+    no_images.batch = 0;
+    no_images.height = 9;
+    expect_failed(oce_bench_conv2d(device, &no_images, OCE_PASS_FILTER_GRAD, &bench),
+                  OCE_ERROR_INVALID_ARGUMENT, "the convolution is empty: 0 x 9 x 9 x 1");
     expect_failed(oce_bench_conv2d(device, &conv, OCE_PASS_ALL, &bench), OCE_ERROR_INVALID_ARGUMENT,
                   "pass 7");
     expect_failed(oce_bench_pool(device, &pool, OCE_PASS_FILTER_GRAD, &bench),

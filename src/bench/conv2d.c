@@ -42,6 +42,16 @@ static oce_status create(conv2d_bench *b, const oce_conv2d_desc *desc) {
     const int64_t x[4] = {desc->batch, desc->height, desc->width, desc->channels};
     const int64_t filter[4] = {desc->window.size[0], desc->window.size[1], desc->channels,
                                desc->filters};
+    OCE_REQUIRE(desc->batch > 0 && desc->height > 0 && desc->width > 0 && desc->channels > 0 &&
+                    desc->filters > 0 && geometry->output[0] > 0 && geometry->output[1] > 0,
+                OCE_ERROR_INVALID_ARGUMENT,
+                "measuring conv2d: the convolution is empty: %lld x %lld x %lld x %lld, windows of "
+                "%lld x %lld: the output is %lld x %lld x %lld x %lld",
+                (long long)desc->batch, (long long)desc->height, (long long)desc->width,
+                (long long)desc->channels, (long long)desc->window.size[0],
+                (long long)desc->window.size[1], (long long)desc->batch,
+                (long long)geometry->output[0], (long long)geometry->output[1],
+                (long long)desc->filters);
     const int64_t bias[4] = {1, 1, 1, desc->filters};
     const int64_t y[4] = {desc->batch, geometry->output[0], geometry->output[1], desc->filters};
     const oce_halo none = {0}, wanted = oce_conv2d_plan_halo(b->plan);

@@ -25,6 +25,9 @@ static void destroy(oce_bench *bench) {
 
 static oce_status create(gemm_bench *g, const oce_gemm_desc *desc) {
     OCE_TRY(oce_gemm_plan_create(g->bench.device, desc, &g->plan));
+    OCE_REQUIRE(desc->m > 0 && desc->n > 0 && desc->k > 0, OCE_ERROR_INVALID_ARGUMENT,
+                "measuring gemm: the product of m %lld, n %lld, k %lld is empty",
+                (long long)desc->m, (long long)desc->n, (long long)desc->k);
     const int64_t a[2] = {desc->m, desc->k}, b[2] = {desc->k, desc->n};
     const int64_t a_dim[4] = {a[desc->transpose_a], 1, 1, a[!desc->transpose_a]};
     const int64_t b_dim[4] = {b[desc->transpose_b], 1, 1, b[!desc->transpose_b]};

@@ -30,6 +30,16 @@ static oce_status create(pool_bench *p, const oce_pool_desc *desc, oce_pass pass
     const oce_window_geometry *geometry = oce_pool_plan_geometry(p->plan);
     const int64_t x[4] = {desc->batch, desc->height, desc->width, desc->channels};
     const int64_t y[4] = {desc->batch, geometry->output[0], geometry->output[1], desc->channels};
+    OCE_REQUIRE(
+        desc->batch > 0 && desc->height > 0 && desc->width > 0 && desc->channels > 0 &&
+            geometry->output[0] > 0 && geometry->output[1] > 0,
+        OCE_ERROR_INVALID_ARGUMENT,
+        "measuring pool: the pooling is empty: %lld x %lld x %lld x %lld, windows of %lld x "
+        "%lld: the output is %lld x %lld x %lld x %lld",
+        (long long)desc->batch, (long long)desc->height, (long long)desc->width,
+        (long long)desc->channels, (long long)desc->window.size[0], (long long)desc->window.size[1],
+        (long long)desc->batch, (long long)geometry->output[0], (long long)geometry->output[1],
+        (long long)desc->channels);
     const size_t winner_bytes = oce_pool_plan_winner_bytes(p->plan);
     OCE_TRY(oce_bench_tensor(&p->bench, x, NULL, 1, &p->x));
     OCE_TRY(oce_bench_tensor(&p->bench, y, NULL, 2, &p->y));
