@@ -1,5 +1,6 @@
 /* ocelli selftest: does this device compute what it should? */
 #include "cli/json.h"
+#include "cli/open_device.h"
 #include "cli/options.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
@@ -149,10 +150,10 @@ static int test(const selftest_values *given, oce_device *device) {
 static int run(const cli_call *call) {
     const selftest_values *given = call->options;
     oce_device *device = NULL;
-    if (oce_device_open(given->device, &device) != OCE_OK)
+    if (cli_open_device(given->device, true, &device) != OCE_OK)
         return cli_failure();
     const int code = test(given, device);
-    oce_device_close(device);
+    cli_close_device(device, false, true);
     return code;
 }
 

@@ -7,12 +7,15 @@
 #define STORE_SECONDS 1.0
 
 void cli_print_notices(oce_device *device) {
+    if (device == NULL)
+        return;
     for (const char *notice; (notice = oce_device_take_notice(device)) != NULL;)
         cli_progress_line(stderr, "ocelli: warning: %s", notice);
 }
 
 void cli_close_device(oce_device *device, bool is_done, bool quiet) {
     cli_compilers_stop();
+    cli_print_notices(device);
     const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
     if (count > 0) {
         fflush(stdout); /* nobody should wait for the answers */
