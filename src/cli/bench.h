@@ -23,10 +23,14 @@ typedef struct bench_session {
     const cli_call *call;
     const bench_values *given;
     oce_device *device;
-    oce_peak peak;    /* all 0 until it is measured */
-    cli_table *table; /* of operations; NULL with --json */
+    oce_peak peak;      /* all 0 until it is measured */
+    bool is_peak_asked; /* it is what --repeat is about */
+    cli_table *table;   /* of operations; NULL with --json */
     json_t *root, *rows;
 } bench_session;
+
+/* `startup` starts at most so many processes. */
+enum { BENCH_MOST_STARTS = 1000 };
 
 oce_bench_options bench_options(const bench_values *given);
 
@@ -76,6 +80,8 @@ int bench_run_conv(bench_session *s);
 int bench_run_gemm(bench_session *s);
 int bench_run_pool(bench_session *s);
 int bench_run_model(bench_session *s, const char *network, bool training);
+/* Whether --micro-batches divides the network's batch; false after a usage error. */
+bool bench_check_parts(const bench_session *s, const char *network, bool training);
 int bench_run_startup(bench_session *s, const char *network);
 
 #endif

@@ -47,18 +47,31 @@ static oce_model_options model_options(const bench_session *s, const oce_recipe 
     return planned;
 }
 
+bool bench_check_parts(const bench_session *s, const char *network, bool training) {
+    oce_recipe recipe;
+    if (oce_recipe_get(network, &recipe) != OCE_OK)
+        return true; /* the caller will say so */
+    const oce_model_options planned = model_options(s, &recipe, training);
+    if (planned.micro_batches == 0 || planned.batch % planned.micro_batches == 0)
+        return true;
+    cli_usage_error(s->call->verb, "--micro-batches %lld does not divide the batch of %lld of %s",
+                    (long long)planned.micro_batches, (long long)planned.batch, network);
+    return false;
+}
+
 static void print_result(const bench_session *s, const char *network, bool training,
                          const model_result *r) {
     const oce_model_options *planned = oce_model_get_options(r->info.model);
     char median[32], low[32], high[32], least[32], memory[32], process[32];
     const double rate = r->info.flops / r->timing.median;
     if (training)
-        printf("%s, a training step of %lld images in %lld part%s\n", network,
-               (long long)planned->batch, (long long)planned->micro_batches,
-               planned->micro_batches == 1 ? "" : "s");
+        printf("%s, a training step of %lld image%s in %lld part%s\n", network,
+               (long long)planned->batch, planned->batch == 1 ? "" : "s",
+               (long long)planned->micro_batches, planned->micro_batches == 1 ? "" : "s");
     else
-        printf("%s, the answers for %lld images, %lld at once\n", network,
-               (long long)r->info.images, (long long)planned->batch);
+        printf("%s, the answers for %lld image%s, %lld at once\n", network,
+               (long long)r->info.images, r->info.images == 1 ? "" : "s",
+               (long long)planned->batch);
     printf("time      %s median of %d, quartiles %s to %s, least %s\n",
            bench_time_text(r->timing.median, median, sizeof median), r->timing.samples,
            bench_time_text(r->timing.quartile[0], low, sizeof low),
@@ -144,10 +157,8 @@ static oce_status measure(bench_session *s, const char *network, bool training, 
 int bench_run_model(bench_session *s, const char *network, bool training) {
     oce_recipe recipe;
     oce_bench *bench = NULL;
-    if (s->given->shape != NULL)
-        return cli_usage_error(s->call->verb, "a network has no --shape");
-    if (s->given->first_step && (!training || s->given->json))
-        return cli_usage_error(s->call->verb, "--first-step is for train, without --json");
+    if (!bench_check_parts(s, network, training))
+        return CLI_USAGE;
     if (oce_recipe_get(network, &recipe) != OCE_OK || bench_open(s) != OCE_OK)
         return cli_failure();
     oce_model_options planned = model_options(s, &recipe, training);

@@ -1,31 +1,37 @@
 /* Shapes of operations: a user's own, and those of the two networks. */
 #include "cli/bench.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_EXTENT = 1 << 30, MOST_KEYS = 16, MOST_TEXT = 512, UNSET = -1 };
+#define EXTENT 1, MOST_EXTENT
+#define SWITCH 0, 1
 
-/* One key of a shape; several names may mean the same value. */
+/* One key of a shape. */
 typedef struct shape_key {
     const char *name;
     int64_t *value;
-    int64_t least;
+    int64_t least, most;
 } shape_key;
 
-static bool wrong_value(const cli_call *call, const char *key, const char *text) {
-    cli_usage_error(call->verb, "--shape: %s=%s is not a whole number that fits", key, text);
-    return false;
+/* Digits only: strtoll would take blanks and signs. */
+static bool parse_number(const char *text, int64_t least, int64_t most, int64_t *number) {
+    if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0')
+        return false;
+    errno = 0;
+    *number = strtoll(text, NULL, 10);
+    return errno == 0 && *number >= least && *number <= most;
 }
 
 static bool read_number(const cli_call *call, const shape_key *key, const char *text) {
-    char *end = NULL;
-    const long long number = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || number < key->least || number > MOST_EXTENT)
-        return wrong_value(call, key->name, text);
-    *key->value = number;
-    return true;
+    if (parse_number(text, key->least, key->most, key->value))
+        return true;
+    cli_usage_error(call->verb, "--shape: %s=%s is not a whole number from %lld to %lld", key->name,
+                    text, (long long)key->least, (long long)key->most);
+    return false;
 }
 
 /* "same", "valid", or zeros on each side. */
@@ -35,8 +41,13 @@ static bool read_padding(const cli_call *call, const char *text, oce_window *win
         window->padding = text[0] == 's' ? OCE_PADDING_SAME : OCE_PADDING_VALID;
         return true;
     }
-    if (!read_number(call, &(shape_key){"padding", &zeros, 0}, text))
+    if (!parse_number(text, 0, MOST_EXTENT, &zeros)) {
+        cli_usage_error(call->verb,
+                        "--shape: padding=%s is not same, valid or a whole number from "
+                        "0 to %d",
+                        text, (int)MOST_EXTENT);
         return false;
+    }
     window->padding = OCE_PADDING_EXPLICIT;
     for (int i = 0; i < 2; i++)
         window->before[i] = window->after[i] = zeros;
@@ -54,7 +65,18 @@ static bool unknown_key(const cli_call *call, const shape_key *keys, const oce_w
     return false;
 }
 
-static bool read_pair(const cli_call *call, const shape_key *keys, oce_window *window, char *pair) {
+/* Whether a key comes for the first time; `padding` is bit MOST_KEYS of *seen. */
+static bool is_new(const cli_call *call, const char *name, int bit, unsigned *seen) {
+    if ((*seen & 1U << bit) != 0) {
+        cli_usage_error(call->verb, "--shape: %s is given twice", name);
+        return false;
+    }
+    *seen |= 1U << bit;
+    return true;
+}
+
+static bool read_pair(const cli_call *call, const shape_key *keys, oce_window *window, char *pair,
+                      unsigned *seen) {
     char *equals = strchr(pair, '=');
     if (equals == NULL) {
         cli_usage_error(call->verb, "--shape: \"%s\" is not key=value", pair);
@@ -62,10 +84,11 @@ static bool read_pair(const cli_call *call, const shape_key *keys, oce_window *w
     }
     *equals = '\0';
     if (window != NULL && strcmp(pair, "padding") == 0)
-        return read_padding(call, equals + 1, window);
+        return is_new(call, pair, MOST_KEYS, seen) && read_padding(call, equals + 1, window);
     for (const shape_key *key = keys; key->name != NULL; key++)
         if (strcmp(key->name, pair) == 0)
-            return read_number(call, key, equals + 1);
+            return is_new(call, pair, (int)(key - keys), seen) &&
+                   read_number(call, key, equals + 1);
     return unknown_key(call, keys, window, pair);
 }
 
@@ -73,6 +96,7 @@ static bool read_pair(const cli_call *call, const shape_key *keys, oce_window *w
 static bool read_shape(const cli_call *call, const shape_key *keys, oce_window *window) {
     const bench_values *given = call->options;
     char text[MOST_TEXT];
+    unsigned seen = 0;
     if (strlen(given->shape) >= sizeof text) {
         cli_usage_error(call->verb, "--shape: more than %d characters", (int)sizeof text - 1);
         return false;
@@ -82,7 +106,7 @@ static bool read_shape(const cli_call *call, const shape_key *keys, oce_window *
         next = strchr(pair, ',');
         if (next != NULL)
             *next++ = '\0';
-        if (!read_pair(call, keys, window, pair))
+        if (!read_pair(call, keys, window, pair, &seen))
             return false;
     }
     for (const shape_key *key = keys; key->name != NULL; key++)
@@ -97,16 +121,16 @@ bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
     const bench_values *given = call->options;
     int64_t r = UNSET, s = 0, width = 0, stride = 1, dilation = 1;
     *desc = (oce_conv2d_desc){.batch = 1, .height = UNSET, .channels = UNSET, .filters = UNSET};
-    const shape_key keys[] = {{"n", &desc->batch, 1},
-                              {"h", &desc->height, 1},
-                              {"w", &width, 1},
-                              {"c", &desc->channels, 1},
-                              {"k", &desc->filters, 1},
-                              {"r", &r, 1},
-                              {"s", &s, 1},
-                              {"stride", &stride, 1},
-                              {"dilation", &dilation, 1},
-                              {NULL, NULL, 0}};
+    const shape_key keys[] = {{"n", &desc->batch, EXTENT},
+                              {"h", &desc->height, EXTENT},
+                              {"w", &width, EXTENT},
+                              {"c", &desc->channels, EXTENT},
+                              {"k", &desc->filters, EXTENT},
+                              {"r", &r, EXTENT},
+                              {"s", &s, EXTENT},
+                              {"stride", &stride, EXTENT},
+                              {"dilation", &dilation, EXTENT},
+                              {NULL, NULL, 0, 0}};
     if (!read_shape(call, keys, &desc->window))
         return false;
     desc->width = width > 0 ? width : desc->height;
@@ -125,16 +149,15 @@ bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {
     const bench_values *given = call->options;
     int64_t transpose_a = 0, transpose_b = 0, prepared = 0;
     *desc = (oce_gemm_desc){.m = UNSET, .n = UNSET, .k = UNSET};
-    const shape_key keys[] = {{"m", &desc->m, 1},      {"n", &desc->n, 1},
-                              {"k", &desc->k, 1},      {"ta", &transpose_a, 0},
-                              {"tb", &transpose_b, 0}, {"prepared", &prepared, 0},
-                              {NULL, NULL, 0}};
+    const shape_key keys[] = {{"m", &desc->m, EXTENT},
+                              {"n", &desc->n, EXTENT},
+                              {"k", &desc->k, EXTENT},
+                              {"ta", &transpose_a, SWITCH},
+                              {"tb", &transpose_b, SWITCH},
+                              {"prepared", &prepared, SWITCH},
+                              {NULL, NULL, 0, 0}};
     if (!read_shape(call, keys, NULL))
         return false;
-    if (transpose_a > 1 || transpose_b > 1 || prepared > 1) {
-        cli_usage_error(call->verb, "--shape: ta, tb and prepared are 0 or 1");
-        return false;
-    }
     desc->transpose_a = transpose_a == 1;
     desc->transpose_b = transpose_b == 1;
     desc->keeps_b = prepared == 1;
@@ -146,10 +169,10 @@ bool bench_pool_shape(const cli_call *call, oce_pool_desc *desc) {
     const bench_values *given = call->options;
     int64_t width = 0, window = UNSET, stride = 0;
     *desc = (oce_pool_desc){.batch = 1, .height = UNSET, .channels = UNSET};
-    const shape_key keys[] = {{"n", &desc->batch, 1}, {"h", &desc->height, 1},
-                              {"w", &width, 1},       {"c", &desc->channels, 1},
-                              {"window", &window, 1}, {"stride", &stride, 1},
-                              {NULL, NULL, 0}};
+    const shape_key keys[] = {{"n", &desc->batch, EXTENT}, {"h", &desc->height, EXTENT},
+                              {"w", &width, EXTENT},       {"c", &desc->channels, EXTENT},
+                              {"window", &window, EXTENT}, {"stride", &stride, EXTENT},
+                              {NULL, NULL, 0, 0}};
     if (!read_shape(call, keys, &desc->window))
         return false;
     desc->width = width > 0 ? width : desc->height;

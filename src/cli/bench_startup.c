@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { USUAL_RUNS = 5, MOST_RUNS = 1000, MOST_PATH = 4096 };
+enum { USUAL_RUNS = 5, MOST_PATH = 4096 };
 
 /* Where drivers, and Ocelli, look for the folder of their caches of kernels. */
 static const char *const caches[] = {"OCELLI_CACHE",          "POCL_CACHE_DIR", "CUDA_CACHE_PATH",
@@ -25,10 +25,10 @@ static double now(void) {
 
 /* In the child: does not return. */
 static void become_trainer(const bench_session *s, const char *network, const char *folder,
-                           int output) {
+                           int output, FILE *errors) {
     const bench_values *given = s->given;
     const char *argv[24] = {"ocelli", "bench", "train", network, "--first-step", "--quiet"};
-    char batch[32];
+    char batch[32], parts[32];
     int count = 6;
     if (given->device != NULL) {
         argv[count++] = "--device";
@@ -39,6 +39,11 @@ static void become_trainer(const bench_session *s, const char *network, const ch
         argv[count++] = "--batch";
         argv[count++] = batch;
     }
+    if (given->model.micro_batches > 0) {
+        snprintf(parts, sizeof parts, "%lld", (long long)given->model.micro_batches);
+        argv[count++] = "--micro-batches";
+        argv[count++] = parts;
+    }
     argv[count++] = "--conv";
     argv[count++] = cli_conv_families[given->model.conv];
     argv[count++] = "--gemm";
@@ -48,6 +53,8 @@ static void become_trainer(const bench_session *s, const char *network, const ch
     argv[count] = NULL;
     for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++)
         setenv(caches[i], folder, 1);
+    if (errors != NULL)
+        dup2(fileno(errors), STDERR_FILENO);
     if (dup2(output, STDOUT_FILENO) >= 0)
         execvp(cli_own_program(), (char *const *)(void *)argv);
     _exit(127);
@@ -63,9 +70,28 @@ static bool wait_for_output(int input) {
     return count == 1;
 }
 
-/* One process: *seconds until it had made its first step; false after an error message. */
+/* Prints what a process had to say. */
+static void show_errors(FILE *errors) {
+    rewind(errors);
+    for (int byte; (byte = fgetc(errors)) != EOF;)
+        fputc(byte, stderr);
+}
+
+/* Whether the process has trained; else it said why itself, or an error message was printed. */
+static bool has_trained(const char *network, int state, bool printed) {
+    if (WIFEXITED(state) && WEXITSTATUS(state) == CLI_SUCCESS && printed)
+        return true;
+    if (!WIFEXITED(state))
+        cli_error("the process that trains %s was ended by signal %d", network, WTERMSIG(state));
+    else if (WEXITSTATUS(state) != CLI_FAILURE)
+        cli_error("the process that trains %s failed", network);
+    return false;
+}
+
+/* One process: *seconds until it had made its first step; false after an error message. What it
+ * prints on stderr goes to `errors` (NULL: to our own) and is shown if it fails. */
 static bool start_once(const bench_session *s, const char *network, const char *folder,
-                       double *seconds) {
+                       FILE *errors, double *seconds) {
     int ends[2], state = 0;
     if (pipe(ends) != 0) {
         cli_error("making a pipe: %s", strerror(errno));
@@ -76,7 +102,7 @@ static bool start_once(const bench_session *s, const char *network, const char *
     const pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        become_trainer(s, network, folder, ends[1]);
+        become_trainer(s, network, folder, ends[1], errors);
     }
     close(ends[1]);
     const bool printed = child > 0 && wait_for_output(ends[0]);
@@ -88,11 +114,24 @@ static bool start_once(const bench_session *s, const char *network, const char *
     }
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
     }
-    if (!printed || !WIFEXITED(state) || WEXITSTATUS(state) != 0) {
-        cli_error("the process that trains %s failed", network);
-        return false;
-    }
-    return true;
+    const bool is_good = has_trained(network, state, printed);
+    if (!is_good && errors != NULL)
+        show_errors(errors);
+    return is_good;
+}
+
+/* One process with empty caches, `runs` with filled ones. The same warnings from each would be too
+ * many: those of the first process are enough. */
+static bool start_all(const bench_session *s, const char *network, const char *folder, double *cold,
+                      int runs, double *warm) {
+    const bool is_first = json_array_size(s->rows) == 0;
+    FILE *errors = tmpfile(); /* NULL: they are all shown */
+    bool is_good = start_once(s, network, folder, is_first ? NULL : errors, cold);
+    for (int i = 0; i < runs && is_good; i++)
+        is_good = start_once(s, network, folder, errors, &warm[i]);
+    if (errors != NULL)
+        fclose(errors);
+    return is_good;
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -102,16 +141,11 @@ static int compare_doubles(const void *a, const void *b) {
 
 static bool measure(const bench_session *s, const char *network, const char *folder,
                     cli_table *table) {
-    double cold = 0, warm[MOST_RUNS];
+    double cold = 0, warm[BENCH_MOST_STARTS];
     char text[3][32];
-    int runs = s->given->repeat > 0 ? (int)s->given->repeat : USUAL_RUNS;
-    if (runs > MOST_RUNS)
-        runs = MOST_RUNS;
-    if (!start_once(s, network, folder, &cold))
+    const int runs = s->given->repeat > 0 ? (int)s->given->repeat : USUAL_RUNS;
+    if (!start_all(s, network, folder, &cold, runs, warm))
         return false;
-    for (int i = 0; i < runs; i++)
-        if (!start_once(s, network, folder, &warm[i]))
-            return false;
     qsort(warm, (size_t)runs, sizeof warm[0], compare_doubles);
     const double median = (warm[runs / 2] + warm[(runs - 1) / 2]) / 2;
     json_array_append_new(s->rows,
@@ -151,17 +185,21 @@ static bool measure_in_folder(const bench_session *s, const char *network, cli_t
 }
 
 int bench_run_startup(bench_session *s, const char *network) {
-    if (s->given->shape != NULL)
-        return cli_usage_error(s->call->verb, "startup has no --shape");
+    const bool mnist = network == NULL || strcmp(network, "mnist") == 0;
+    const bool cifar10 = network == NULL || strcmp(network, "cifar10") == 0;
+    if ((mnist && !bench_check_parts(s, "mnist", true)) ||
+        (cifar10 && !bench_check_parts(s, "cifar10", true)))
+        return CLI_USAGE;
     cli_table *table =
         s->given->json
             ? NULL
             : cli_table_create("<network>empty caches>filled caches, median>range>processes");
-    bool is_good = true;
-    if (network == NULL || strcmp(network, "mnist") == 0)
-        is_good = measure_in_folder(s, "mnist", table);
-    if (is_good && (network == NULL || strcmp(network, "cifar10") == 0))
+    bool is_good = !mnist || measure_in_folder(s, "mnist", table);
+    if (is_good && cifar10)
         is_good = measure_in_folder(s, "cifar10", table);
+    /* after the processes, so that none finds the driver awake */
+    if (is_good && bench_open(s) != OCE_OK)
+        is_good = cli_failure() == CLI_SUCCESS;
     if (is_good && table != NULL)
         cli_table_print(table, stdout, 0);
     cli_table_destroy(table);

@@ -25,17 +25,37 @@ static const cli_option options[] = {
     {"pass", NULL, CLI_CHOICE(bench_values, pass), .choices = passes, .initial = "all",
      .help = "forward, the gradient of the input, or that of the filter or weights"},
     {"kind", NULL, CLI_CHOICE(bench_values, pool), .choices = pools, .initial = "max",
-     .help = "of a pooling of your own shape"},
+     .help = "of a pooling of your own --shape"},
     CLI_MODEL_OPTIONS(bench_values, model),
     {"images", "N", CLI_INT(bench_values, images), .initial = "1000", .min = 1, .max = 1 << 20,
-     .help = "infer: how many; --batch at once, by default at most 250"},
+     .help = "how many are answered, --batch at once, by default at most 250"},
     {"repeat", "N", CLI_INT(bench_values, repeat), .min = 1, .max = 10000,
      .shown_initial = "as often as fits into half a second, at least 5",
-     .help = "samples to take of every time"},
+     .help = "samples to take of every time; of the peak that others are compared with always as "
+             "many as usual. startup: processes with filled caches, at most 1000, 5 by default"},
     {"first-step", NULL, CLI_FLAG(bench_values, first_step),
-     .help = "train: stop after the first step; startup does that"},
+     .help = "stop after the first step, without measuring; startup does that"},
     CLI_QUIET_OPTION(bench_values, quiet),
     CLI_JSON_OPTION(bench_values, json),
+    {0},
+};
+
+#define ON(kind) (1U << (kind))
+#define OPERATIONS (ON(CONV) | ON(GEMM) | ON(POOL))
+#define MODELS (ON(TRAIN) | ON(INFER) | ON(STARTUP))
+
+/* What is not here serves all kinds. */
+static const cli_serving servings[] = {
+    {"shape", OPERATIONS},
+    {"pass", OPERATIONS},
+    {"kind", ON(POOL)},
+    {"conv", MODELS | ON(CONV)},
+    {"winograd", MODELS | ON(CONV)},
+    {"gemm", MODELS | ON(GEMM)},
+    {"batch", MODELS | OPERATIONS},
+    {"micro-batches", MODELS},
+    {"images", ON(INFER)},
+    {"first-step", ON(TRAIN)},
     {0},
 };
 
@@ -59,7 +79,9 @@ oce_status bench_open(bench_session *s) {
 }
 
 oce_status bench_measure_peak(bench_session *s) {
-    const oce_bench_options options_of_peak = {.samples = (int)s->given->repeat, .seconds = 0.2};
+    /* all shares are of it: it must not hang on one sample */
+    const oce_bench_options options_of_peak = {
+        .samples = s->is_peak_asked ? (int)s->given->repeat : 0, .seconds = 0.2};
     if (s->peak.flops > 0)
         return OCE_OK;
     const oce_status status = oce_bench_peak(s->device, &options_of_peak, &s->peak);
@@ -88,8 +110,7 @@ static void add_limit(cli_table *table, const char *what, double rate, double wo
 int bench_run_peak(bench_session *s) {
     const oce_peak *peak = &s->peak;
     char array[32];
-    if (s->given->shape != NULL)
-        return cli_usage_error(s->call->verb, "peak has no --shape");
+    s->is_peak_asked = true;
     if (bench_open(s) != OCE_OK || bench_measure_peak(s) != OCE_OK)
         return cli_failure();
     if (s->given->json)
@@ -123,6 +144,31 @@ static bool find_network(const cli_call *call, enum kind kind, const char **netw
     return *network == NULL || cli_choose(call->verb, "network", networks, *network) >= 0;
 }
 
+/* Whether the options that serve a kind go together; false after a usage error. */
+static bool check_options(const bench_session *s, enum kind kind) {
+    const cli_call *call = s->call;
+    const cli_verb *verb = call->verb;
+    const bench_values *given = s->given;
+    if (!cli_check_kind(call, (int)kind) ||
+        !cli_check_winograd(call, given->model.conv, given->model.winograd))
+        return false;
+    if (given->shape != NULL && cli_given(call, "batch"))
+        cli_usage_error(verb, "--batch is for the networks' shapes: in --shape it is %s",
+                        kind == GEMM ? "m" : "n");
+    else if (given->shape == NULL && cli_given(call, "kind"))
+        cli_usage_error(verb, "--kind is for a pooling of your own --shape");
+    else if (given->first_step && given->json)
+        cli_usage_error(verb, "--first-step measures nothing: --json has nothing to print");
+    else if (given->first_step && cli_given(call, "repeat"))
+        cli_usage_error(verb, "--first-step measures nothing: there is no --repeat");
+    else if (kind == STARTUP && given->repeat > BENCH_MOST_STARTS)
+        cli_usage_error(verb, "--repeat: %lld is not between 1 and %d, for startup",
+                        (long long)given->repeat, (int)BENCH_MOST_STARTS);
+    else
+        return true;
+    return false;
+}
+
 static int run_kind(bench_session *s, enum kind kind, const char *network) {
     switch (kind) {
     case PEAK:
@@ -146,7 +192,8 @@ static int run(const cli_call *call) {
     const char *network = NULL;
     bench_session s = {.call = call, .given = call->options};
     const int kind = cli_choose(call->verb, "kind", kinds, call->operands[0]);
-    if (kind < 0 || !find_network(call, (enum kind)kind, &network))
+    if (kind < 0 || !find_network(call, (enum kind)kind, &network) ||
+        !check_options(&s, (enum kind)kind))
         return CLI_USAGE;
     s.root = json_pack("{s:s}", "bench", kinds[kind]);
     s.rows = json_array();
@@ -183,5 +230,7 @@ const cli_verb cli_verb_bench = {
         "pass the device's peak.",
     .options = options,
     .options_bytes = sizeof(bench_values),
+    .kinds = kinds,
+    .servings = servings,
     .run = run,
 };

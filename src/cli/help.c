@@ -61,7 +61,7 @@ static void describe_range(const cli_option *option, char *text, size_t bytes) {
     }
 }
 
-static void print_option(FILE *stream, const cli_option *option) {
+static void print_option(FILE *stream, const cli_verb *verb, const cli_option *option) {
     int column = fprintf(stream, "  --%s", option->name);
     if (option->type == CLI_TYPE_CHOICE)
         for (int i = 0; option->choices[i] != NULL; i++)
@@ -72,9 +72,11 @@ static void print_option(FILE *stream, const cli_option *option) {
         fputc('\n', stream);
         column = 0;
     }
-    char range[96], notes[384] = "", text[1024];
+    char range[96], kinds[128], notes[512] = "", text[1280];
     describe_range(option, range, sizeof range);
-    const char *parts[][2] = {{"", range[0] != '\0' ? range : NULL},
+    cli_kinds_text(verb, option->name, kinds, sizeof kinds);
+    const char *parts[][2] = {{"for ", kinds[0] != '\0' ? kinds : NULL},
+                              {"", range[0] != '\0' ? range : NULL},
                               {"default: ", default_of(option)},
                               {"environment: ", option->environment}};
     size_t used = 0;
@@ -93,7 +95,7 @@ void cli_print_help(FILE *stream, const cli_verb *verb) {
     cli_print_wrapped(stream, verb->description != NULL ? verb->description : verb->summary, 0, 0);
     fputs("\nOptions:\n", stream);
     for (const cli_option *option = verb->options; option->name != NULL; option++)
-        print_option(stream, option);
+        print_option(stream, verb, option);
     fprintf(stream, "  %-*s%s\n", TEXT_COLUMN - 2, "--help", "show this text");
 }
 

@@ -57,6 +57,29 @@ bool cli_given(const cli_call *call, const char *name) {
     return option != NULL && call->given[option - call->verb->options];
 }
 
+const char *cli_kinds_text(const cli_verb *verb, const char *option, char *text, size_t bytes) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (const cli_serving *s = verb->servings; s != NULL && s->option != NULL; s++)
+        for (int i = 0; strcmp(s->option, option) == 0 && verb->kinds[i] != NULL; i++)
+            if ((s->kinds & 1U << i) != 0 && used < bytes)
+                used += (size_t)snprintf(text + used, bytes - used, "%s%s", used > 0 ? ", " : "",
+                                         verb->kinds[i]);
+    return text;
+}
+
+bool cli_check_kind(const cli_call *call, int kind) {
+    const cli_verb *verb = call->verb;
+    char kinds[128];
+    for (const cli_serving *s = verb->servings; s != NULL && s->option != NULL; s++)
+        if ((s->kinds & 1U << kind) == 0 && cli_given(call, s->option)) {
+            cli_usage_error(verb, "%s has no --%s, which is for %s", verb->kinds[kind], s->option,
+                            cli_kinds_text(verb, s->option, kinds, sizeof kinds));
+            return false;
+        }
+    return true;
+}
+
 /* Prints the names "a, b, c". */
 static void join_choices(const char *const *choices, char *text, size_t bytes) {
     size_t used = 0;

@@ -33,6 +33,7 @@
  *            if (cli_open_device(given->device, given->quiet, &device) != OCE_OK)
  *                return cli_failure();
  *            ...
+ *            cli_close_device(device, true, given->quiet);
  *            return CLI_SUCCESS;
  *        }
  *
@@ -94,6 +95,13 @@ typedef struct cli_option {
     const char *help;           /* one sentence or two, without a final full stop */
 } cli_option;
 
+/* An option that serves only some kinds of what the verb does: a bit for each place in
+ * cli_verb.kinds. */
+typedef struct cli_serving {
+    const char *option; /* NULL ends a table */
+    unsigned kinds;
+} cli_serving;
+
 /* At most this many options a verb. */
 enum { CLI_MAX_OPTIONS = 64 };
 
@@ -106,7 +114,9 @@ typedef struct cli_verb {
     const char *summary;     /* one line in the list of verbs */
     const char *description; /* more for its own help, paragraphs apart by "\n\n"; or NULL */
     const cli_option *options;
-    size_t options_bytes;             /* of the record that `options` fills */
+    size_t options_bytes;        /* of the record that `options` fills */
+    const char *const *kinds;    /* names of kinds, ended by NULL; or NULL */
+    const cli_serving *servings; /* options that do not serve all of them; NULL without kinds */
     int (*run)(const cli_call *call); /* returns the exit code */
 } cli_verb;
 
@@ -132,6 +142,13 @@ typedef enum cli_parsed {
 /* Reads the arguments behind the verb's name into the record at `options` (of verb->options_bytes,
  * overwritten) and *call. Reorders argv: call->operands points into it. */
 cli_parsed cli_parse(const cli_verb *verb, int argc, char **argv, void *options, cli_call *call);
+
+/* Whether all options given serve the kind at this place of call->verb->kinds; false after a usage
+ * error that names the first one that does not. */
+bool cli_check_kind(const cli_call *call, int kind);
+/* The names of the kinds that an option serves, "conv, gemm"; "" if it serves all. Returns `text`.
+ */
+const char *cli_kinds_text(const cli_verb *verb, const char *option, char *text, size_t bytes);
 
 /* The place of `text` in `choices` (ended by NULL), or -1 after a usage error that starts with
  * `what`, e.g. "network". */
