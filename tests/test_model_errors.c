@@ -31,7 +31,7 @@ Test(model_errors, options) {
     options.conv2d_family = OCE_CONV2D_WINOGRAD;
     options.no_winograd = true;
     expect_refused(device, tiny_network(), &options, OCE_ERROR_INVALID_ARGUMENT,
-                   "winograd and no_winograd exclude each other");
+                   "conv2d_family winograd and no_winograd exclude each other");
     oce_device_close(device);
 }
 
