@@ -48,10 +48,29 @@ static oce_status add_variable(oce_graph *graph, const oce_layer *layer, bool is
     return OCE_OK;
 }
 
+/* Notes whether the family served, after an attempt with it. */
+static void note_family(oce_asked_family *asked, oce_status status) {
+    asked->serves = asked->serves || status == OCE_OK;
+    if (status == OCE_ERROR_UNSUPPORTED && asked->refusal[0] == '\0')
+        snprintf(asked->refusal, sizeof asked->refusal, "%s", oce_last_error());
+}
+
+/* A family that was asked for and serves nothing at all would be left out without a word. */
+static void tell_family(const oce_graph *graph, const oce_asked_family *asked, const char *family,
+                        const char *what) {
+    char key[64];
+    snprintf(key, sizeof key, "asked %s %s", what, family);
+    if (!asked->serves && asked->refusal[0] != '\0')
+        oce_device_notice(graph->device, key,
+                          "network \"%s\": %s computes none of its %s, which are left to auto: %s",
+                          graph->network->name, family, what, asked->refusal);
+}
+
 /* A family that cannot serve this layer leaves it to the library's choice. */
-static oce_status create_conv(const oce_graph *graph, oce_conv2d_desc *desc, unsigned passes,
+static oce_status create_conv(oce_graph *graph, oce_conv2d_desc *desc, unsigned passes,
                               oce_conv2d_plan **plan) {
     const oce_status status = oce_conv2d_plan_create(graph->device, desc, passes, plan);
+    note_family(&graph->asked_conv2d, status);
     if (status != OCE_ERROR_UNSUPPORTED || desc->family == OCE_CONV2D_AUTO)
         return status;
     desc->family = OCE_CONV2D_AUTO;
@@ -64,7 +83,7 @@ oce_conv2d_plan *oce_node_gradients(const oce_node *node) {
 
 /* Plans the forward pass with the pool above, if there is one that it can compute too. A failure
  * leaves it to the two apart, which find the same one or none. */
-static void plan_pooled(const oce_graph *graph, const oce_conv2d_desc *desc, oce_node *node) {
+static void plan_pooled(oce_graph *graph, const oce_conv2d_desc *desc, oce_node *node) {
     const int above = (int)(node - graph->nodes) + 1;
     const oce_layer *layers = graph->network->layers;
     if (above == graph->network->layer_count || layers[above].kind != OCE_LAYER_MAX_POOL)
@@ -74,10 +93,13 @@ static void plan_pooled(const oce_graph *graph, const oce_conv2d_desc *desc, oce
     node->is_pooled = oce_conv2d_plan_create_pooled(graph->device, &whole, &layers[above].window,
                                                     &node->conv) == OCE_OK &&
                       node->conv != NULL;
+    if (node->is_pooled)
+        note_family(&graph->asked_conv2d, OCE_OK);
 }
 
-static oce_status create_gemm(const oce_graph *graph, oce_gemm_desc desc, oce_gemm_plan **plan) {
+static oce_status create_gemm(oce_graph *graph, oce_gemm_desc desc, oce_gemm_plan **plan) {
     const oce_status status = oce_gemm_plan_create(graph->device, &desc, plan);
+    note_family(&graph->asked_gemm, status);
     if (status != OCE_ERROR_UNSUPPORTED || desc.family == OCE_GEMM_AUTO)
         return status;
     desc.family = OCE_GEMM_AUTO;
@@ -251,6 +273,10 @@ oce_status oce_graph_plan(oce_graph *graph, oce_device *device, const oce_networ
         graph->node_count = i + 1;
         OCE_TRY(plan_node(graph, i, options));
     }
+    tell_family(graph, &graph->asked_conv2d, oce_conv2d_family_name(options->conv2d_family),
+                "convolutions");
+    tell_family(graph, &graph->asked_gemm, oce_gemm_family_name(options->gemm_family),
+                "matrix products");
     oce_graph_plan_head(graph);
     return oce_graph_plan_memory(graph, memory);
 }

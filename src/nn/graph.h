@@ -53,6 +53,12 @@ typedef struct oce_node {
         filter_label[OCE_LABEL_BYTES];
 } oce_node;
 
+/* A family that was asked for by name. */
+typedef struct oce_asked_family {
+    bool serves;       /* something of the network */
+    char refusal[200]; /* why it does not serve what it was tried for first */
+} oce_asked_family;
+
 typedef struct oce_graph {
     oce_device *device;
     const oce_network *network;
@@ -69,7 +75,8 @@ typedef struct oce_graph {
                                            first; -1 */
     int strip_gradients_buffer;         /* of a strip's variables; -1 */
     oce_tensor input;                   /* [batch, H, W, C] */
-    bool has_head;                      /* see oce_graph_plan_head() */
+    oce_asked_family asked_conv2d, asked_gemm;
+    bool has_head;    /* see oce_graph_plan_head() */
     int head_parts;   /* the dense layer whose partial sums the head adds up, -1: none */
     bool is_prepared; /* the prepared weights are those of the parameters */
 } oce_graph;
