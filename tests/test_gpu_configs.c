@@ -203,6 +203,32 @@ static void build_single_operations(configs *all) {
     oce_device_close(device);
 }
 
+/* The families that AUTO does not take where others serve. */
+static void build_families_on_request(configs *all) {
+    static const oce_conv2d_family families[] = {OCE_CONV2D_IM2COL, OCE_CONV2D_NAIVE};
+    static const struct {
+        int64_t size, channels;
+        oce_padding padding;
+    } shapes[] = {{8, 16, OCE_PADDING_SAME}, {8, 3, OCE_PADDING_SAME}, {2, 3, OCE_PADDING_VALID}};
+    oce_device *device = test_open_device();
+    for (int f = 0; f < OCE_COUNT(families); f++)
+        for (int s = 0; s < OCE_COUNT(shapes); s++) {
+            const oce_conv2d_desc desc = {.batch = 2,
+                                          .height = shapes[s].size,
+                                          .width = shapes[s].size,
+                                          .channels = shapes[s].channels,
+                                          .filters = shapes[s].channels,
+                                          .window = {.size = {3, 3}, .padding = shapes[s].padding},
+                                          .family = families[f],
+                                          .gemm_family = f == 0 ? OCE_GEMM_NAIVE : OCE_GEMM_AUTO};
+            oce_conv2d_plan *plan = NULL;
+            TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_ALL, &plan));
+            oce_conv2d_plan_destroy(plan);
+        }
+    look_up(device, all);
+    oce_device_close(device);
+}
+
 Test(gpu_configs, table_has_what_the_library_builds, .timeout = 600) {
     if (test_is_small())
         cr_skip_test("a simulator takes too long over whole networks");
@@ -212,6 +238,7 @@ Test(gpu_configs, table_has_what_the_library_builds, .timeout = 600) {
     build_network("mnist", all);
     build_network("cifar10", all);
     build_single_operations(all);
+    build_families_on_request(all);
     bool used[LINES_MAX] = {false}; /* by line of the table */
     for (int i = 0; i < all->count; i++)
         used[all->list[i].line] |= all->list[i].is_used;
