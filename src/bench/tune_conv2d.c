@@ -102,15 +102,26 @@ static oce_status reference(const oce_tune_operation *op, const oce_bench *bench
     return status;
 }
 
-static void add_candidates(oce_tune_operation *op, const oce_conv2d_desc *desc, double work) {
+/* A family by its rule, and its configurations. */
+static void add_family(oce_tune_operation *op, const oce_conv2d_shape *shape,
+                       oce_conv2d_family family) {
+    char list[OCE_CONV2D_CONFIGURATIONS][OCE_CONV2D_CONFIGURATION];
+    const int count = oce_conv2d_configurations(op->device, shape, op->pass, family, list);
+    oce_tune_add(op, oce_conv2d_family_name(family), "");
+    for (int i = 0; i < count; i++)
+        oce_tune_add(op, oce_conv2d_family_name(family), list[i]);
+}
+
+static void add_candidates(oce_tune_operation *op, const oce_conv2d_desc *desc,
+                           const oce_conv2d_shape *shape, double work) {
     const double few = 1 << 20; /* multiply-adds that one output an item may do */
     if (work <= few)
         oce_tune_add(op, "naive", "");
     oce_tune_add(op, "im2col", "");
     if (!desc->no_winograd)
-        oce_tune_add(op, "winograd", "");
+        add_family(op, shape, OCE_CONV2D_WINOGRAD);
     if (oce_device_limits(op->device)->is_cpu) {
-        oce_tune_add(op, "direct", "");
+        add_family(op, shape, OCE_CONV2D_DIRECT);
         return;
     }
     oce_tune_add(op, "implicit_gemm", "");
@@ -141,7 +152,7 @@ oce_status oce_tune_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_
     op->plan_forced = plan_forced;
     op->reference = reference;
     oce_conv2d_shape_text(&shape, op->shape);
-    add_candidates(op, desc, work);
+    add_candidates(op, desc, &shape, work);
     const oce_status status = oce_tune_run(op, options, result);
     free(op);
     return status;

@@ -233,7 +233,7 @@ static oce_status choose(const oce_conv2d_plan *plan, bool no_winograd, oce_pass
 static bool use_tuned(const oce_conv2d_plan *plan, oce_pass pass, planned_pass *p) {
     oce_conv2d_shape shape = plan->shape;
     const oce_conv2d_family family =
-        oce_conv2d_tuned(plan->device, &plan->shape, pass, &shape.tile);
+        oce_conv2d_tuned(plan->device, &plan->shape, pass, &shape.asked);
     const oce_conv2d_method *method = forced_method(family, plan, pass);
     if (method == NULL || (shape.no_winograd && family == OCE_CONV2D_WINOGRAD))
         return false;

@@ -58,15 +58,15 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     if (pass == OCE_PASS_FILTER_GRAD) {
         state->splits = oce_conv2d_splits(shape);
         const int64_t positions = shape->f_dim[0] * shape->f_dim[1] * shape->channels;
-        return oce_conv2d_tiles_get(device, "direct_filter_grad", positions, shape->filters,
-                                    &state->tiles);
+        return oce_conv2d_tiles_get(device, &shape->asked, "direct_filter_grad", positions,
+                                    shape->filters, &state->tiles);
     }
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
     if (is_forward)
-        return oce_conv2d_tiles_get(device, "direct_forward", pixels, shape->filters,
+        return oce_conv2d_tiles_get(device, &shape->asked, "direct_forward", pixels, shape->filters,
                                     &state->tiles);
-    return oce_conv2d_tiles_get(device, oce_conv2d_phases_kernel(&shape->window), pixels,
-                                shape->channels, &state->tiles);
+    return oce_conv2d_tiles_get(device, &shape->asked, oce_conv2d_phases_kernel(&shape->window),
+                                pixels, shape->channels, &state->tiles);
 }
 
 /* ---- Workspace ----------------------------------------------------------------------------- */

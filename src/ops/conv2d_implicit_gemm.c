@@ -106,12 +106,13 @@ static int64_t y_pixels(const oce_conv2d_shape *shape) {
 static oce_tile_shape product_shape(const oce_conv2d_shape *shape, const implicit_state *state) {
     const oce_window_geometry *g = &shape->window;
     if (state->pass == OCE_PASS_FORWARD)
-        return (oce_tile_shape){y_pixels(shape), shape->filters, 1, shape->tile};
+        return (oce_tile_shape){y_pixels(shape), shape->filters, 1, shape->asked.tile};
     if (state->pass == OCE_PASS_FILTER_GRAD)
-        return (oce_tile_shape){filter_rows(shape), shape->filters, state->splits, shape->tile};
+        return (oce_tile_shape){filter_rows(shape), shape->filters, state->splits,
+                                shape->asked.tile};
     const int64_t rows = oce_ceil_div(g->input[0], g->stride[0]);
     const int64_t columns = oce_ceil_div(g->input[1], g->stride[1]);
-    return (oce_tile_shape){shape->batch * rows * columns, shape->channels, 1, shape->tile};
+    return (oce_tile_shape){shape->batch * rows * columns, shape->channels, 1, shape->asked.tile};
 }
 
 static oce_defines define(const implicit_state *state, bool a, bool b, bool c) {

@@ -13,6 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the tuning table asks of a family; 0: what its rule says. */
+typedef struct oce_conv2d_choice {
+    char tile;         /* of the GPU families: a letter of tile_config.h */
+    int rows, vectors; /* of the direct family's register tile */
+    int outputs;       /* Winograd on CPUs: of a tile along an axis, 2 or 4 */
+} oce_conv2d_choice;
+
 /* A description whose extents are checked and whose window is resolved. */
 typedef struct oce_conv2d_shape {
     int64_t batch, channels, filters;
@@ -22,13 +29,13 @@ typedef struct oce_conv2d_shape {
     bool keeps_halo;             /* X is never copied: it always has the halo asked for */
     bool no_winograd;            /* the plain sums, which the tuning table has apart */
     oce_gemm_family gemm_family; /* asked for, of im2col's products */
-    char tile;                   /* of the GPU families, as the tuning table says; '\0': any */
-    int64_t x_dim[4];            /* {N, H, W, C} */
-    int64_t f_dim[4];            /* {R, S, C, K} */
-    int64_t y_dim[4];            /* {N, OH, OW, K} */
-    oce_halo reach;              /* rows and columns outside the image that some window reads */
-    bool is_pooled;              /* the forward pass gives the maxima of Y's windows, ... */
-    oce_window_geometry pool;    /* ... these: input is Y's rows and columns */
+    oce_conv2d_choice asked;
+    int64_t x_dim[4];         /* {N, H, W, C} */
+    int64_t f_dim[4];         /* {R, S, C, K} */
+    int64_t y_dim[4];         /* {N, OH, OW, K} */
+    oce_halo reach;           /* rows and columns outside the image that some window reads */
+    bool is_pooled;           /* the forward pass gives the maxima of Y's windows, ... */
+    oce_window_geometry pool; /* ... these: input is Y's rows and columns */
 } oce_conv2d_shape;
 
 /* The tensors of one run, by their place in the formula: x is X or dX, filter F or dF, y Y or dY.
@@ -92,11 +99,16 @@ enum { OCE_CONV2D_TEXT = 256 };
 const char *oce_conv2d_operation(oce_pass pass);
 void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_TEXT]);
 
-/* The family that the table has for a pass; AUTO: none. *tile: of the GPU families; '\0': the
- * rule's.
- */
+/* The family that the table has for a pass, and its configuration; AUTO: none. */
 oce_conv2d_family oce_conv2d_tuned(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
-                                   char *tile);
+                                   oce_conv2d_choice *asked);
+
+enum { OCE_CONV2D_CONFIGURATIONS = 12, OCE_CONV2D_CONFIGURATION = 32 };
+
+/* The configurations of a family on a CPU, besides its rule's, that are worth a try: how many. */
+int oce_conv2d_configurations(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                              oce_conv2d_family family,
+                              char list[OCE_CONV2D_CONFIGURATIONS][OCE_CONV2D_CONFIGURATION]);
 
 /* ---- Shared by the families (conv2d_layout.c) ---------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -23,12 +24,17 @@ static const int64_t least_flops = 500000, most_flops = 8000000;
 
 static const char file[] = "conv2d_direct.cl";
 
-/* Rows of a tile: as many as the registers hold next to a row's shared vectors and the broadcast
- * number; fewer if that wastes less of the last tile, as long as the sums still cover the latency
- * of the multiplier. */
-static int tile_rows(int registers, int vectors, int64_t rows) {
+/* Rows of a tile, at most: as the registers hold next to a row's shared vectors and the broadcast
+ * number. */
+static int most_rows(int registers, int vectors) {
     const int fit = (registers - vectors - 1) / vectors;
-    const int most = fit < MAX_TILE_ROWS ? fit : MAX_TILE_ROWS;
+    return fit < MAX_TILE_ROWS ? fit : MAX_TILE_ROWS;
+}
+
+/* Rows of a tile: the most; fewer if that wastes less of the last tile, as long as the sums still
+ * cover the latency of the multiplier. */
+static int tile_rows(int registers, int vectors, int64_t rows) {
+    const int most = most_rows(registers, vectors);
     int best = most;
     for (int fewer = most - 1; fewer * vectors >= LEAST_SUMS; fewer--)
         if (oce_ceil_div(rows, fewer) * fewer * 33 < oce_ceil_div(rows, best) * best * 32)
@@ -48,17 +54,34 @@ static oce_status get_part(oce_device *device, const char *source, const char *k
     return oce_kernel_get(device, source, kernel, defines, &part->kernel);
 }
 
-oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
-                                int64_t channels, oce_conv2d_tiles *tiles) {
+/* Whether there are tiles of so many rows and vectors. */
+static bool is_tile(int registers, int rows, int vectors) {
+    return vectors >= 1 && vectors <= most_vectors(registers) && rows >= 1 &&
+           rows <= most_rows(registers, vectors);
+}
+
+/* Vectors of a block's row, of `all` vectors of channels: blocks as even as can be. */
+static int64_t even_vectors(int64_t all, int64_t most) {
+    return oce_ceil_div(all, oce_ceil_div(all, most));
+}
+
+oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *asked,
+                                const char *kernel, int64_t rows, int64_t channels,
+                                oce_conv2d_tiles *tiles) {
     const oce_limits *limits = oce_device_limits(device);
     const int vector = limits->vector_width;
     *tiles = (oce_conv2d_tiles){
         .vector = vector, .loop_rounds = limits->loop_rounds, .channels = channels};
     if (channels == 0)
         return OCE_OK;
-    const int64_t most = most_vectors(limits->vector_registers);
+    const int registers = limits->vector_registers;
+    const bool is_asked = asked->rows != 0 || asked->vectors != 0;
+    OCE_REQUIRE(!is_asked || is_tile(registers, asked->rows, asked->vectors), OCE_ERROR_UNSUPPORTED,
+                "conv2d: direct has no tile of %d rows and %d vectors in %d registers", asked->rows,
+                asked->vectors, registers);
     const int64_t all = oce_ceil_div(channels, vector);
-    const int64_t blocks = oce_ceil_div(all, most), vectors = oce_ceil_div(all, blocks);
+    const int64_t vectors = even_vectors(all, is_asked ? asked->vectors : most_vectors(registers));
+    const int64_t blocks = oce_ceil_div(all, vectors);
     const int64_t last = all - (blocks - 1) * vectors; /* vectors of the last block */
     const int lanes = (int)(channels - (all - 1) * vector);
     const bool is_even = last == vectors && lanes == vector;
@@ -73,10 +96,35 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t 
     for (int i = 0; i < tiles->count; i++) {
         oce_conv2d_part *part = &tiles->parts[i];
         oce_defines defines = {0};
-        part->rows = tile_rows(limits->vector_registers, part->vectors, rows);
+        part->rows = is_asked && part->vectors == asked->vectors
+                         ? asked->rows
+                         : tile_rows(registers, part->vectors, rows);
         OCE_TRY(get_part(device, file, kernel, &defines, part));
     }
     return OCE_OK;
+}
+
+int oce_conv2d_tile_configurations(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                                   char list[OCE_CONV2D_CONFIGURATIONS][OCE_CONV2D_CONFIGURATION]) {
+    enum { TRIED_ROWS = 3 /* the most that fit, and fewer */ };
+    const oce_limits *limits = oce_device_limits(device);
+    const int registers = limits->vector_registers, most = most_vectors(registers);
+    const int64_t *f = shape->f_dim, *y = shape->y_dim;
+    const int64_t rows = pass == OCE_PASS_FILTER_GRAD ? f[0] * f[1] * f[2] : y[0] * y[1] * y[2];
+    const int64_t channels = pass == OCE_PASS_INPUT_GRAD ? shape->channels : shape->filters;
+    const int64_t all = oce_ceil_div(channels, limits->vector_width);
+    const int64_t usual = even_vectors(all, most);
+    int count = 0;
+    for (int v = most; v >= 1; v--) {
+        if (v > all || even_vectors(all, v) != v)
+            continue; /* another v gives the same blocks */
+        for (int r = most_rows(registers, v), n = 0; n < TRIED_ROWS; r--, n++) {
+            const bool is_usual = v == usual && r == tile_rows(registers, v, rows);
+            if (!is_usual && r * v >= LEAST_SUMS && count < OCE_CONV2D_CONFIGURATIONS)
+                snprintf(list[count++], OCE_CONV2D_CONFIGURATION, "rows=%d vectors=%d", r, v);
+        }
+    }
+    return count;
 }
 
 oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels) {

@@ -25,9 +25,15 @@ typedef struct oce_conv2d_tiles {
     oce_conv2d_part parts[2];
 } oce_conv2d_tiles;
 
-/* Cuts a product of rows x channels into blocks for the device and builds `kernel` for them. */
-oce_status oce_conv2d_tiles_get(oce_device *device, const char *kernel, int64_t rows,
-                                int64_t channels, oce_conv2d_tiles *tiles);
+/* Cuts a product of rows x channels into blocks for the device and builds `kernel` for them. asked:
+ * the tile; OCE_ERROR_UNSUPPORTED if there is none such. */
+oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *asked,
+                                const char *kernel, int64_t rows, int64_t channels,
+                                oce_conv2d_tiles *tiles);
+
+/* Of the direct family: as oce_conv2d_configurations(). */
+int oce_conv2d_tile_configurations(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
+                                   char list[OCE_CONV2D_CONFIGURATIONS][OCE_CONV2D_CONFIGURATION]);
 
 /* The same in blocks of one width, for `channels` that are a multiple of the vector width. */
 oce_conv2d_tiles oce_conv2d_blocks_of(oce_device *device, int64_t channels);

@@ -45,7 +45,8 @@ static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_
     const int64_t depth = pass == OCE_PASS_FORWARD      ? shape->channels
                           : pass == OCE_PASS_INPUT_GRAD ? shape->filters
                                                         : 0; /* a chunk, of few tiles */
-    if (!oce_winograd_window(&shape->window, reason, reason_bytes))
+    if (!oce_winograd_window(&shape->window, reason, reason_bytes) ||
+        !oce_winograd_outputs(shape, true, reason, reason_bytes))
         return false;
     const int64_t rounds = depth * alpha * alpha;
     if (rounds > limits->loop_rounds)

@@ -49,7 +49,8 @@ typedef struct few_space {
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
                    char *reason, size_t reason_bytes) {
     (void)limits;
-    if (!oce_winograd_window(&shape->window, reason, reason_bytes))
+    if (!oce_winograd_window(&shape->window, reason, reason_bytes) ||
+        !oce_winograd_outputs(shape, false, reason, reason_bytes))
         return false;
     if (pass != OCE_PASS_FORWARD)
         snprintf(reason, reason_bytes, "it is no forward pass");

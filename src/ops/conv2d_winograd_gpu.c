@@ -207,7 +207,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
         return OCE_OK; /* dF is empty */
     OCE_TRY(check_kernels(state));
     state->product = product_of(device, state);
-    state->product.asked = shape->tile;
+    state->product.asked = shape->asked.tile;
     OCE_TRY(oce_tile_product_prepare(&state->product));
     size_t bytes = 0;
     OCE_TRY(workspace_bytes(shape, state, true, &bytes));

@@ -26,12 +26,21 @@ oce_winograd_pass oce_winograd_pass_of(const oce_conv2d_shape *shape, oce_pass p
     const int64_t r = g->size[0];
     const int64_t large = tile_count(w.output, 4) * (r + 3) * (r + 3);
     const int64_t small = tile_count(w.output, 2) * (r + 1) * (r + 1);
-    w.tile = small < large ? 2 : 4;
+    w.tile = shape->asked.outputs != 0 ? shape->asked.outputs : small < large ? 2 : 4;
     w.alpha = w.tile + r - 1;
     w.grid[0] = oce_ceil_div(w.output[0], w.tile);
     w.grid[1] = oce_ceil_div(w.output[1], w.tile);
     w.tiles = shape->batch * w.grid[0] * w.grid[1];
     return w;
+}
+
+bool oce_winograd_outputs(const oce_conv2d_shape *shape, bool has_small, char *reason,
+                          size_t reason_bytes) {
+    const int outputs = shape->asked.outputs;
+    if (outputs == 0 || outputs == 4 || (outputs == 2 && has_small))
+        return true;
+    snprintf(reason, reason_bytes, "it has no tiles of %d x %d outputs", outputs, outputs);
+    return false;
 }
 
 bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reason_bytes) {

@@ -17,6 +17,11 @@ typedef struct oce_winograd_pass {
 /* Tiles of 4 x 4 outputs, or of 2 x 2 where that takes fewer multiplications. */
 oce_winograd_pass oce_winograd_pass_of(const oce_conv2d_shape *shape, oce_pass pass);
 
+/* Whether there are tiles of the outputs that the tuning table asks for: 4, or 2 if has_small; if
+ * not, `reason` says so. */
+bool oce_winograd_outputs(const oce_conv2d_shape *shape, bool has_small, char *reason,
+                          size_t reason_bytes);
+
 /* Whether the window is 3 x 3 or 5 x 5, of stride and dilation 1; if not, `reason` says why. */
 bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reason_bytes);
 
