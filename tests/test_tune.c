@@ -240,14 +240,14 @@ static bool can_pool(oce_device *device, const oce_conv2d_desc *desc, const oce_
 Test(tune, a_pass_with_its_pool_is_left_alone) {
     oce_device *device = test_open_device();
     const oce_conv2d_desc desc = {.batch = 8,
-                                  .height = 8,
-                                  .width = 8,
+                                  .height = 16,
+                                  .width = 16,
                                   .channels = 3,
                                   .filters = 16,
-                                  .window = {.size = {3, 3}, .padding = OCE_PADDING_SAME}};
+                                  .window = {.size = {5, 5}, .padding = OCE_PADDING_SAME}};
     const oce_window pool = {.size = {2, 2}, .stride = {2, 2}};
-    const char *shape = "n=8 h=8 w=8 c=3 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
-                        "after=1x1";
+    const char *shape = "n=8 h=16 w=16 c=3 k=16 window=5x5 stride=1x1 dilation=1x1 before=2x2 "
+                        "after=2x2";
     oce_tune_result result;
     const bool is_pooled = can_pool(device, &desc, &pool);
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1.5));
