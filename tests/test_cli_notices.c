@@ -55,6 +55,20 @@ Test(cli_notices, of_what_fails) {
     EXPECT_NOTICE(1, "bench", "conv", "--shape", "h=6,c=2,k=3,r=7,padding=valid");
 }
 
+/* Nothing claims that kernels are kept. */
+Test(cli_notices, of_a_cache_that_cannot_be_written_to) {
+    static const char *const nowhere[] = {"OCELLI_TUNING=off", "OCELLI_CACHE=/proc/no/such/place",
+                                          "ASAN_OPTIONS=detect_leaks=0", NULL};
+    command_result result = command_ocelli(nowhere, "bench", "conv", SHAPE, "--repeat", "1");
+    cr_expect_eq(result.code, 0, "%s", result.err);
+    cr_expect_null(strstr(result.err, "are kept"), "%s", result.err);
+    if (strstr(result.err, "Portable Computing Language") != NULL)
+        cr_expect_not_null(strstr(result.err, "kernels cannot be kept, and the next start will be "
+                                              "as slow: /proc/no"),
+                           "%s", result.err);
+    command_free(&result);
+}
+
 Test(cli_notices, of_a_folder_in_place_of_the_file) {
     snprintf(damaged, sizeof damaged, "OCELLI_TUNING=%s", folder);
     EXPECT_NOTICE(0, "bench", "conv", SHAPE, "--repeat", "1", "--quiet");

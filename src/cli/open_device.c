@@ -19,9 +19,15 @@ void cli_close_device(oce_device *device, bool is_done, bool quiet) {
     const int count = device != NULL && is_done ? oce_device_unstored_programs(device) : 0;
     if (count > 0) {
         fflush(stdout); /* nobody should wait for the answers */
-        oce_device_store_programs(device, STORE_SECONDS);
+        const oce_status status = oce_device_store_programs(device, STORE_SECONDS);
         const int left = oce_device_unstored_programs(device);
-        if (!quiet && left == 0)
+        if (status != OCE_OK && !quiet)
+            cli_progress_line(
+                stderr,
+                "ocelli: warning: compiled kernels cannot be kept, and the next start "
+                "will be as slow: %s (OCELLI_CACHE names another folder, or is off)",
+                oce_last_error());
+        else if (!quiet && left == 0)
             cli_progress_line(stderr, "Compiled kernels are kept for faster starts");
         else if (!quiet)
             cli_progress_line(stderr,
