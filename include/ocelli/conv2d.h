@@ -35,11 +35,14 @@ typedef enum oce_conv2d_family {
                               Faster, but rounds worse; AUTO chooses it where its errors stay
                               below 2e-5 of the largest value (those of the others are below 1e-5),
                               on GPUs only for many channels (from about 128 for 5x5 windows and
-                              256 for 3x3), unless no_winograd is set */
+                              256 for 3x3), unless no_winograd is set. An infinity or NaN in X or
+                              dY makes NaNs of all outputs of the tiles that read it, up to 3 rows
+                              and columns beyond those whose windows hold it */
     OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
                               products of them, by CLBlast on GPUs: any shape of which a slab fits
                               into the device's largest allocation. On CPUs AUTO chooses it for
-                              gradients of windows of one pixel, which need no such copy */
+                              large filters with few pixels, and for gradients of windows of one
+                              pixel, which need no such copy */
     OCE_CONV2D_IMPLICIT_GEMM, /**< tiles of a matrix product gathered from the images, for GPUs: up
                                    to 2^30 pixels and 2^23 channels */
     OCE_CONV2D_FAMILIES       /**< how many there are */
