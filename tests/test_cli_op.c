@@ -19,10 +19,15 @@ typedef struct place {
     char *folder;
 } place;
 
+static void write_typed(const place *p, const char *name, oce_dtype dtype, int rank,
+                        const int64_t *shape, const void *values) {
+    const oce_array array = {.name = "a", dtype, rank, shape, values};
+    TEST_OK(oce_arrays_write(scratch_path(p->folder, name), OCE_ARRAY_NPY, &array, 1));
+}
+
 static void write_array(const place *p, const char *name, int rank, const int64_t *shape,
                         const float *values) {
-    const oce_array array = {.name = "a", OCE_DTYPE_FLOAT32, rank, shape, values};
-    TEST_OK(oce_arrays_write(scratch_path(p->folder, name), OCE_ARRAY_NPY, &array, 1));
+    write_typed(p, name, OCE_DTYPE_FLOAT32, rank, shape, values);
 }
 
 static int64_t count_of(int rank, const int64_t *shape) {
@@ -41,7 +46,7 @@ static float *draw(const place *p, const char *name, int rank, const int64_t *sh
 }
 
 /* Runs `ocelli op` with its arguments as words apart by blanks; @name is a file of the folder. */
-static command_result run(const place *p, const char *words) {
+static command_result run_with(const place *p, const char *const *environment, const char *words) {
     enum { MOST_WORDS = 24, TEXT_BYTES = 512 };
     char text[TEXT_BYTES], paths[MOST_WORDS][TEXT_BYTES];
     const char *argv[MOST_WORDS + 1] = {command_ocelli_path(), "op"};
@@ -56,7 +61,11 @@ static command_result run(const place *p, const char *words) {
         argv[count] = paths[count];
     }
     argv[count] = NULL;
-    return command_run(argv, NULL, NULL);
+    return command_run(argv, environment, NULL);
+}
+
+static command_result run(const place *p, const char *words) {
+    return run_with(p, NULL, words);
 }
 
 /* Runs, and compares @y.npy with `expected` of that shape. */
@@ -107,6 +116,10 @@ Test(cli_op, convolution_and_gradients) {
     expect_result(&p,
                   "conv2d --in @x.npy @f.npy @b.npy --out @y.npy --stride 2x2 --padding 1,1,0,1 "
                   "--relu --conv naive",
+                  4, y_shape, y);
+    expect_result(&p,
+                  "conv2d --in @x.npy @f.npy @b.npy --out @y.npy --stride 2 --padding 1,1,0,1 "
+                  "--relu --window 3x2 --conv im2col --gemm naive",
                   4, y_shape, y);
     expect_result(&p,
                   "conv2d_input_grad --in @dy.npy @f.npy --out @y.npy --stride 2 --padding 1,1,0,1 "
@@ -223,6 +236,122 @@ Test(cli_op, says_what_it_did) {
     scratch_remove(p.folder);
 }
 
+/* Other types become the nearest float32; a tie goes to the even one. */
+Test(cli_op, takes_every_type_of_real_numbers) {
+    const double doubles[4] = {0.1, 1 + 0x1p-24, 1 + 0x3p-24, 1e-60};
+    const uint16_t halves[4] = {0x3C01, 0x0001, 0x7BFF, 0x3555}; /* 0x3555 / 2^12 / 4 */
+    const int64_t longs[4] = {(1LL << 60) + (1LL << 36) + 1, (1 << 24) + 1, (1 << 24) + 3, 7};
+    const uint64_t unsigned_longs[4] = {UINT64_MAX, (1ULL << 60) + (1ULL << 36) + 1, 0, 9};
+    const int32_t ints[4] = {INT32_MAX, 16777219, -5, 3};
+    const int8_t bytes[4] = {127, -128, 0, 1};
+    const uint8_t bools[4] = {1, 0, 0, 1};
+    const struct {
+        oce_dtype dtype;
+        const void *values;
+        float expected[4];
+    } cases[] = {
+        {OCE_DTYPE_FLOAT64, doubles, {0.1F, 1, 1 + 0x1p-22F, 0}},
+        {OCE_DTYPE_FLOAT16, halves, {1 + 0x1p-10F, 0x1p-24F, 65504, 0x555p-12F}},
+        {OCE_DTYPE_INT64, longs, {0x1p60F + 0x1p37F, 16777216, 16777220, 7}},
+        {OCE_DTYPE_UINT64, unsigned_longs, {0x1p64F, 0x1p60F + 0x1p37F, 0, 9}},
+        {OCE_DTYPE_INT32, ints, {0x1p31F, 16777220, 0, 3}},
+        {OCE_DTYPE_INT8, bytes, {127, 0, 0, 1}},
+        {OCE_DTYPE_BOOL, bools, {1, 0, 0, 1}},
+    };
+    const place p = open_place();
+    const int64_t shape[1] = {4};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_typed(&p, "x.npy", cases[i].dtype, 1, shape, cases[i].values);
+        command_result result = run(&p, "relu --in @x.npy --out @y.npy");
+        cr_assert_eq(result.code, 0, "%s", result.err);
+        command_free(&result);
+        oce_array_list *list = NULL;
+        TEST_OK(oce_arrays_read(scratch_path(p.folder, "y.npy"), OCE_ARRAY_NPY, &list));
+        const float *y = oce_array_list_items(list)->data;
+        for (int at = 0; at < 4; at++)
+            cr_expect(y[at] == cases[i].expected[at], "%s, element %d: %.9g, not %.9g",
+                      oce_dtype_name(cases[i].dtype), at, (double)y[at],
+                      (double)cases[i].expected[at]);
+        oce_array_list_destroy(list);
+    }
+    scratch_remove(p.folder);
+}
+
+/* --gemm decides about the products of im2col: CLBlast that cannot be had is no other family. */
+Test(cli_op, gemm_family_of_im2col) {
+    static const char *const environment[] = {"OCELLI_FAULT=build=CLBlast", NULL};
+    const place p = open_place();
+    const int64_t x[4] = {1, 4, 4, 5}, f[4] = {3, 3, 5, 2};
+    free(draw(&p, "x.npy", 4, x, 1));
+    free(draw(&p, "f.npy", 4, f, 1));
+    command_result result = run_with(&p, environment,
+                                     "conv2d --in @x.npy @f.npy --out @y.npy --quiet --conv im2col "
+                                     "--gemm clblast");
+    expect_failure(&result, 1, "CLBlast");
+    cr_expect(!file_is_there(scratch_path(p.folder, "y.npy")));
+    command_free(&result);
+    scratch_remove(p.folder);
+}
+
+/* Every option serves the operations listed here, and no other one takes it. */
+Test(cli_op, options_of_each_operation) {
+    static const struct {
+        const char *option, *operations;
+    } cases[] = {
+#define CONVOLUTIONS " conv2d conv2d_input_grad conv2d_filter_grad "
+#define POOLS " max_pool max_pool_grad avg_pool avg_pool_grad "
+        {"--window 2", CONVOLUTIONS POOLS},
+        {"--stride 2", CONVOLUTIONS POOLS},
+        {"--padding valid", CONVOLUTIONS POOLS},
+        {"--dilation 2", CONVOLUTIONS},
+        {"--conv naive", CONVOLUTIONS},
+        {"--winograd off", CONVOLUTIONS},
+        {"--gemm naive", CONVOLUTIONS " gemm "},
+        {"--input-size 9x9", " conv2d_input_grad avg_pool_grad "},
+        {"--relu", " conv2d gemm "},
+        {"--transpose-a", " gemm "},
+        {"--transpose-b", " gemm "},
+        {"--keep-prob 0.1", " dropout "},
+        {"--seed 0", " dropout "},
+        {"--step 3", " dropout "},
+        {"--layer 3", " dropout "},
+    };
+    static const char *const operations[] = {
+        "conv2d",
+        "conv2d_input_grad",
+        "conv2d_filter_grad",
+        "max_pool",
+        "max_pool_grad",
+        "avg_pool",
+        "avg_pool_grad",
+        "gemm",
+        "softmax",
+        "softmax_xent",
+        "softmax_xent_grad",
+        "bias_grad",
+        "relu",
+        "relu_grad",
+        "dropout",
+        "add",
+    };
+    const place p = open_place();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (size_t j = 0; j < sizeof operations / sizeof operations[0]; j++) {
+            char words[128], between[64], message[128];
+            snprintf(words, sizeof words, "%s --in x.npy %s", operations[j], cases[i].option);
+            snprintf(between, sizeof between, " %s ", operations[j]);
+            if (strstr(cases[i].operations, between) != NULL)
+                snprintf(message, sizeof message, "--out FILE is missing"); /* found later */
+            else
+                snprintf(message, sizeof message, "%s has no %.*s, which is for ", operations[j],
+                         (int)strcspn(cases[i].option, " "), cases[i].option);
+            command_result result = run(&p, words);
+            expect_failure(&result, 2, message);
+            command_free(&result);
+        }
+    scratch_remove(p.folder);
+}
+
 Test(cli_op, wrong_use_is_named) {
     static const struct {
         const char *words, *message;
@@ -236,29 +365,60 @@ Test(cli_op, wrong_use_is_named) {
         {"max_pool --in @x.npy --window 3 --padding 1,2 --out @y.npy", "--padding \"1,2\"", 2},
         {"conv2d --in @x.npy @g.npy --conv winograd --winograd off --out @y.npy",
          "--conv winograd and --winograd off exclude each other", 2},
-        {"max_pool --in @x.npy --out @y.npy", "--window HxW is missing", 1},
+        {"conv2d --in @x.npy @g.npy --conv winograd --gemm naive --out @y.npy",
+         "conv2d has a product for --gemm naive with --conv im2col only", 2},
+        {"conv2d_input_grad --in @x.npy @g.npy --gemm clblast --out @y.npy",
+         "has a product for --gemm clblast with --conv im2col only", 2},
+        {"max_pool --in @x.npy --out @y.npy", "--window HxW is missing, which max_pool needs", 2},
+        {"max_pool_grad --in @x.npy @x.npy --out @y.npy", "--window HxW is missing", 2},
+        {"avg_pool --in @x.npy --out @y.npy", "--window HxW is missing", 2},
+        {"avg_pool_grad --in @x.npy --out @y.npy", "--window HxW is missing", 2},
+        {"conv2d_filter_grad --in @x.npy @x.npy --out @y.npy", "--window HxW is missing", 2},
+        {"avg_pool_grad --in @x.npy --window 2 --stride 2 --out @y.npy",
+         "--input-size HxW is missing, which avg_pool_grad needs with this stride or padding", 2},
+        {"conv2d_input_grad --in @x.npy @g.npy --padding valid --out @y.npy",
+         "--input-size HxW is missing, which conv2d_input_grad needs", 2},
+        {"conv2d --in @x.npy @g.npy --window 7x6 --out @y.npy", "--window is 7x6, but the filter (",
+         1},
+        {"conv2d --in @x.npy @g.npy --window 7x6 --out @y.npy", "g.npy) is 3x3", 1},
+        {"conv2d_input_grad --in @h.npy @g.npy --window 3x2 --out @y.npy",
+         "--window is 3x2, but the filter (", 1},
+        {"conv2d --in @x.npy @g.npy @one.npy --out @y.npy",
+         "one.npy) must be [2], but has the shape [1]", 1},
+        {"conv2d --in @x.npy @g.npy @row.npy --out @y.npy",
+         "row.npy) must be [2], but has the shape [1, 2]", 1},
+        {"gemm --in @a.npy @a.npy @row.npy --transpose-b --out @y.npy",
+         "row.npy) must be [2], but has the shape [1, 2]", 1},
+        {"gemm --in @a.npy @a.npy @three.npy --transpose-b --out @y.npy",
+         "three.npy) must be [2], but has the shape [3]", 1},
         {"conv2d --in @x.npy @f.npy --out @y.npy", "x has 5 channels, the filter is for 4", 1},
         {"gemm --in @a.npy @a.npy --out @y.npy", "a has 3 columns", 1},
-        {"gemm --in @x.npy @a.npy --out @y.npy", "a must be [M,K], but has the shape [1, 4, 4, 5]",
-         1},
+        {"gemm --in @x.npy @a.npy --out @y.npy",
+         "x.npy) must be [M,K], but has the shape [1, 4, 4, 5]", 1},
         {"add --in @a.npy @x.npy --out @y.npy", "they must be equal", 1},
-        {"avg_pool_grad --in @x.npy --window 2 --stride 2 --out @y.npy", "--input-size HxW", 1},
         {"conv2d --in @x.npy @g.npy --stride 2 --conv winograd --out @y.npy",
          "winograd cannot compute", 1},
-        {"relu --in @double.npy --out @y.npy", "holds float64; operations take float32", 1},
+        {"relu --in @complex.npy --out @y.npy", "holds complex64; operations take real numbers", 1},
+        {"relu --in @wide.npy --out @y.npy",
+         "wide.npy: element 1 of its float64 is -1e+39, which float32 cannot hold", 1},
         {"relu --in @absent.npy --out @y.npy", "absent.npy: cannot open", 1},
         {"relu --in @x.npy --out @absent/y.npy", "y.npy: cannot create", 1},
     };
     const place p = open_place();
     const int64_t x[4] = {1, 4, 4, 5}, f[4] = {3, 3, 4, 2}, g[4] = {3, 3, 5, 2}, a[2] = {2, 3},
-                  one[1] = {1};
-    const double number = 1;
+                  h[4] = {1, 4, 4, 2}, one[1] = {1}, two[1] = {2}, three[1] = {3}, row[2] = {1, 2};
+    const float number[2] = {1, 0};
+    const double numbers[2] = {1, -1e39};
     free(draw(&p, "x.npy", 4, x, 1));
     free(draw(&p, "f.npy", 4, f, 1));
     free(draw(&p, "g.npy", 4, g, 1));
     free(draw(&p, "a.npy", 2, a, 1));
-    const oce_array wide = {"a", OCE_DTYPE_FLOAT64, 1, one, &number};
-    TEST_OK(oce_arrays_write(scratch_path(p.folder, "double.npy"), OCE_ARRAY_NPY, &wide, 1));
+    free(draw(&p, "h.npy", 4, h, 1));
+    free(draw(&p, "one.npy", 1, one, 1));
+    free(draw(&p, "three.npy", 1, three, 1));
+    free(draw(&p, "row.npy", 2, row, 1));
+    write_typed(&p, "complex.npy", OCE_DTYPE_COMPLEX64, 1, one, number);
+    write_typed(&p, "wide.npy", OCE_DTYPE_FLOAT64, 1, two, numbers);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char words[256];
         snprintf(words, sizeof words, "%s%s", cases[i].words, cases[i].code == 1 ? " --quiet" : "");
@@ -314,5 +474,11 @@ Test(cli_op, help_names_every_operation) {
     command_result result = command_ocelli(NULL, "op", "--help");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         cr_expect(strstr(result.out, names[i]) != NULL, "no \"%s\" in:\n%s", names[i], result.out);
+    cr_expect(strstr(result.out,
+                     "of the window; N or HxW (for conv2d, conv2d_input_grad,\n"
+                     "                        conv2d_filter_grad; default: 1)\n") != NULL,
+              "%s", result.out);
+    cr_expect(strstr(result.out, "ReLU of the result (for conv2d, gemm)") != NULL, "%s",
+              result.out);
     command_free(&result);
 }

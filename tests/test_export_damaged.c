@@ -164,7 +164,8 @@ Test(export_damaged, hostile_npy) {
     cr_expect_eq(arrays_try_to_load(scratch_path(folder, "x.npy")), OCE_ERROR_FORMAT);
     expect_last_error("a header of 118 bytes, of which only 7 are there");
     char *long_one = calloc(12 + 65537, 1);
-    memcpy(long_one, "\x93NUMPY\2\0\0\0\1", 11); /* a length of 65536, then of 65537 */
+    static const char start[11] = "\x93NUMPY\2\0\0\0\1"; /* a length of 65536, then of 65537 */
+    memcpy(long_one, start, sizeof start);
     for (int more = 0; more < 2; more++) {
         long_one[8] = (char)more;
         file_store(scratch_path(folder, "x.npy"), long_one, 12 + 65537);

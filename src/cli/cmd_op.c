@@ -22,7 +22,8 @@ static const cli_option options[] = {
      .help = "the first .npy file of inputs; the others follow it"},
     {"out", "FILE", CLI_STRING(op_values, out), .help = "the .npy file to write"},
     {"window", "HxW", CLI_STRING(op_values, window),
-     .help = "size of the window of pooling and of conv2d_filter_grad; one number means a square"},
+     .help = "size of the window; one number means a square. The filter of conv2d and "
+             "conv2d_input_grad has it already; the others need it"},
     {"stride", "N", CLI_STRING(op_values, stride), .initial = "1",
      .help = "of the window; N or HxW"},
     {"dilation", "N", CLI_STRING(op_values, dilation), .initial = "1",
@@ -30,24 +31,51 @@ static const cli_option options[] = {
     {"padding", "same|valid|T,B,L,R", CLI_STRING(op_values, padding), .initial = "same",
      .help = "TensorFlow's rules, or zeros at the top, bottom, left and right"},
     {"input-size", "HxW", CLI_STRING(op_values, input_size),
-     .help = "height and width of dx, for gradients of which only dy is given"},
-    {"relu", NULL, CLI_FLAG(op_values, relu), .help = "conv2d and gemm: ReLU of the result"},
-    {"transpose-a", NULL, CLI_FLAG(op_values, transpose_a), .help = "gemm: a is [K,M]"},
-    {"transpose-b", NULL, CLI_FLAG(op_values, transpose_b), .help = "gemm: b is [N,K]"},
+     .help = "height and width of dx, needed unless stride 1 and padding same keep those of dy"},
+    {"relu", NULL, CLI_FLAG(op_values, relu), .help = "ReLU of the result"},
+    {"transpose-a", NULL, CLI_FLAG(op_values, transpose_a), .help = "a is [K,M]"},
+    {"transpose-b", NULL, CLI_FLAG(op_values, transpose_b), .help = "b is [N,K]"},
     {"conv", NULL, CLI_CHOICE(op_values, conv), .choices = cli_conv_families, .initial = "auto",
      .help = "algorithm of convolutions"},
     CLI_WINOGRAD_OPTION(op_values, winograd),
     {"gemm", NULL, CLI_CHOICE(op_values, gemm), .choices = cli_gemm_families, .initial = "auto",
-     .help = "algorithm of products"},
+     .help = "algorithm of the product; of convolutions with --conv im2col only"},
     {"keep-prob", "P", CLI_REAL(op_values, keep_prob), .initial = "0.8", .low = 0, .high = 1,
-     .above_low = true, .help = "dropout: share of elements that are kept"},
+     .above_low = true, .help = "share of elements that are kept"},
     {"seed", "N", CLI_INT(op_values, seed), .initial = "0", .min = 0, .max = INT64_MAX,
-     .help = "dropout: with --step and --layer decides which"},
+     .help = "with --step and --layer decides which elements those are"},
     {"step", "N", CLI_INT(op_values, step), .initial = "0", .min = 0, .max = UINT32_MAX,
-     .help = "dropout: the training step"},
+     .help = "the training step"},
     {"layer", "N", CLI_INT(op_values, layer), .initial = "0", .min = 0, .max = UINT32_MAX,
-     .help = "dropout: the layer's number"},
+     .help = "the layer's number"},
     CLI_QUIET_OPTION(op_values, quiet),
+    {0},
+};
+
+#define ON(number) (1U << (number))
+#define CONVOLUTIONS (ON(OP_CONV2D) | ON(OP_CONV2D_INPUT_GRAD) | ON(OP_CONV2D_FILTER_GRAD))
+#define POOLS (ON(OP_MAX_POOL) | ON(OP_MAX_POOL_GRAD) | ON(OP_AVG_POOL) | ON(OP_AVG_POOL_GRAD))
+/* Operations of which no input has the window's size; of which only dy is given. */
+#define WINDOWED (ON(OP_CONV2D_FILTER_GRAD) | POOLS)
+#define BLIND (ON(OP_CONV2D_INPUT_GRAD) | ON(OP_AVG_POOL_GRAD))
+
+/* Which operations take an option; what is not here serves all. */
+static const cli_serving servings[] = {
+    {"window", CONVOLUTIONS | POOLS},
+    {"stride", CONVOLUTIONS | POOLS},
+    {"dilation", CONVOLUTIONS},
+    {"padding", CONVOLUTIONS | POOLS},
+    {"input-size", BLIND},
+    {"relu", ON(OP_CONV2D) | ON(OP_GEMM)},
+    {"transpose-a", ON(OP_GEMM)},
+    {"transpose-b", ON(OP_GEMM)},
+    {"conv", CONVOLUTIONS},
+    {"winograd", CONVOLUTIONS},
+    {"gemm", CONVOLUTIONS | ON(OP_GEMM)},
+    {"keep-prob", ON(OP_DROPOUT)},
+    {"seed", ON(OP_DROPOUT)},
+    {"step", ON(OP_DROPOUT)},
+    {"layer", ON(OP_DROPOUT)},
     {0},
 };
 
@@ -153,36 +181,55 @@ static int store(const op_run *run, const char *path) {
     return is_done ? CLI_SUCCESS : cli_failure();
 }
 
-static int compute(const op_values *given, const op_kind *kind, op_run *run,
-                   const char *const *inputs) {
+static int compute(const op_values *given, int number, op_run *run, const char *const *inputs) {
     char shape[96];
     for (int i = 0; i < run->input_count; i++) {
         const int code = load(run->device, inputs[i], &run->inputs[i]);
         if (code != CLI_SUCCESS)
             return code;
     }
-    int code = kind->run(run);
+    int code = op_kinds[number].run(run);
     if (code == CLI_SUCCESS)
         code = store(run, given->out);
     if (code == CLI_SUCCESS && !given->quiet)
-        printf("%s%s%s: %s %s\n", kind->name, run->family[0] != '\0' ? ", " : "", run->family,
+        printf("%s%s%s: %s %s\n", op_names[number], run->family[0] != '\0' ? ", " : "", run->family,
                given->out,
                oce_shape_text(run->output.rank, run->output.shape, shape, sizeof shape));
     return code;
 }
 
-static const op_kind *find_kind(const cli_call *call) {
-    for (int i = 0; i < op_kind_count; i++)
-        if (strcmp(op_kinds[i].name, call->operands[0]) == 0)
-            return &op_kinds[i];
-    const char *near = cli_nearest(call->operands[0], &op_kinds[0].name, (size_t)op_kind_count,
-                                   sizeof op_kinds[0]);
+/* The operation's number, or -1 after a usage error. */
+static int find_kind(const cli_call *call) {
+    for (int i = 0; i < OP_KINDS; i++)
+        if (strcmp(op_names[i], call->operands[0]) == 0)
+            return i;
+    const char *near = cli_nearest(call->operands[0], op_names, OP_KINDS, sizeof op_names[0]);
     if (near != NULL)
         cli_usage_error(call->verb, "unknown operation \"%s\"; did you mean \"%s\"?",
                         call->operands[0], near);
     else
         cli_usage_error(call->verb, "unknown operation \"%s\"", call->operands[0]);
-    return NULL;
+    return -1;
+}
+
+/* Whether the options fit each other, and none is missing; false after a usage error. */
+static bool check_settings(const cli_call *call, int number, const op_settings *s) {
+    const op_values *given = call->options;
+    const unsigned bit = ON(number);
+    const bool keeps_size = s->window.padding == OCE_PADDING_SAME && s->window.stride[0] <= 1 &&
+                            s->window.stride[1] <= 1;
+    if ((bit & CONVOLUTIONS) != 0 && s->gemm != OCE_GEMM_AUTO && s->conv != OCE_CONV2D_IM2COL)
+        cli_usage_error(call->verb, "%s has a product for --gemm %s with --conv im2col only",
+                        op_names[number], cli_gemm_families[given->gemm]);
+    else if ((bit & WINDOWED) != 0 && s->window.size[0] == 0)
+        cli_usage_error(call->verb, "--window HxW is missing, which %s needs", op_names[number]);
+    else if ((bit & BLIND) != 0 && s->input_size[0] == 0 && !keeps_size)
+        cli_usage_error(call->verb,
+                        "--input-size HxW is missing, which %s needs with this stride or padding",
+                        op_names[number]);
+    else
+        return cli_check_winograd(call, given->conv, given->winograd);
+    return false;
 }
 
 static bool is_npy(const cli_call *call, const char *option, const char *path) {
@@ -198,17 +245,19 @@ static bool is_npy(const cli_call *call, const char *option, const char *path) {
 
 static int run(const cli_call *call) {
     const op_values *given = call->options;
-    const op_kind *kind = find_kind(call);
+    const int number = find_kind(call);
     op_settings settings;
-    if (kind == NULL || !is_npy(call, "in", given->in) || !is_npy(call, "out", given->out) ||
-        !cli_check_winograd(call, given->conv, given->winograd) || !read_settings(call, &settings))
+    if (number < 0 || !cli_check_kind(call, number) || !is_npy(call, "in", given->in) ||
+        !is_npy(call, "out", given->out) || !read_settings(call, &settings) ||
+        !check_settings(call, number, &settings))
         return CLI_USAGE;
+    const op_kind *kind = &op_kinds[number];
     /* --in takes one value; the files that follow it are operands behind the operation's name. */
     const char *inputs[OP_MAX_INPUTS] = {given->in};
     const int count = call->operand_count;
     if (count < kind->min_inputs || count > kind->max_inputs)
-        return cli_usage_error(call->verb, "%s takes %s; %d file%s given", kind->name, kind->inputs,
-                               count, count == 1 ? " was" : "s were");
+        return cli_usage_error(call->verb, "%s takes %s; %d file%s given", op_names[number],
+                               kind->inputs, count, count == 1 ? " was" : "s were");
     for (int i = 1; i < count; i++) {
         inputs[i] = call->operands[i];
         if (!is_npy(call, "in", inputs[i]))
@@ -219,7 +268,7 @@ static int run(const cli_call *call) {
     if (cli_open_device(given->device, given->quiet, &device) != OCE_OK)
         return cli_failure();
     op.device = device;
-    const int code = compute(given, kind, &op, inputs);
+    const int code = compute(given, number, &op, inputs);
     op_release(&op);
     cli_close_device(device, code == CLI_SUCCESS, given->quiet);
     return code;
@@ -232,8 +281,9 @@ const cli_verb cli_verb_op = {
     .max_operands = OP_MAX_INPUTS,
     .summary = "runs one operation on arrays from .npy files",
     .description =
-        "Reads float32 arrays, runs one operation on the device and writes the result, so that "
-        "any device can be compared with NumPy. NAME is one of (inputs in order):\n\n"
+        "Reads arrays, runs one operation on the device in float32 and writes the result, so that "
+        "any device can be compared with NumPy. Elements of float64, float16, integers and "
+        "booleans are rounded to the nearest float32 first. NAME is one of (inputs in order):\n\n"
         "conv2d (x, filter[, bias]), conv2d_input_grad (dy, filter), conv2d_filter_grad (x, dy), "
         "max_pool (x), max_pool_grad (x, dy), avg_pool (x), avg_pool_grad (dy), gemm (a, b[, "
         "bias]), softmax (logits), softmax_xent (logits, labels), softmax_xent_grad (logits, "
@@ -242,5 +292,7 @@ const cli_verb cli_verb_op = {
         "over the classes.",
     .options = options,
     .options_bytes = sizeof(op_values),
+    .kinds = op_names,
+    .servings = servings,
     .run = run,
 };

@@ -35,8 +35,8 @@ static int need_rank(const op_run *run, int input, const char *name, int rank,
     char shape[96];
     if (run->inputs[input].rank == rank)
         return CLI_SUCCESS;
-    return cli_error("%s must be %s, but has the shape %s", name, meaning,
-                     shape_of(&run->inputs[input], shape));
+    return cli_error("%s (%s) must be %s, but has the shape %s", name, run->inputs[input].path,
+                     meaning, shape_of(&run->inputs[input], shape));
 }
 
 static int need_same_shape(const op_run *run, const char *first, const char *second) {
@@ -49,24 +49,31 @@ static int need_same_shape(const op_run *run, const char *first, const char *sec
                      shape_of(a, one), second, shape_of(b, other));
 }
 
-static int need_window(const op_run *run) {
-    if (run->settings->window.size[0] > 0)
+/* A bias as third input is a vector with an element for each of `count` columns of the result. */
+static int check_bias(const op_run *run, int64_t count) {
+    const op_operand *bias = &run->inputs[2];
+    char shape[96];
+    if (run->input_count < 3 || (bias->rank == 1 && bias->shape[0] == count))
         return CLI_SUCCESS;
-    return cli_error("--window HxW is missing: the size of the window");
+    return cli_error("bias (%s) must be [%lld], but has the shape %s", bias->path, (long long)count,
+                     shape_of(bias, shape));
 }
 
-/* The size of an input of which only the gradient of the output is there. */
-static int need_input_size(const op_run *run, const op_operand *dy, int64_t size[2]) {
+/* --window may be given beside a filter, if it says the same. */
+static int check_window(const op_run *run, const op_operand *filter) {
+    const int64_t *size = run->settings->window.size, *f = filter->shape;
+    if (size[0] == 0 || (size[0] == f[0] && size[1] == f[1]))
+        return CLI_SUCCESS;
+    return cli_error("--window is %lldx%lld, but the filter (%s) is %lldx%lld", (long long)size[0],
+                     (long long)size[1], filter->path, (long long)f[0], (long long)f[1]);
+}
+
+/* The size of an input of which only the gradient of the output is there: without --input-size, of
+ * the output. */
+static void find_input_size(const op_run *run, const op_operand *dy, int64_t size[2]) {
     const op_settings *s = run->settings;
-    const bool keeps_size = s->window.padding == OCE_PADDING_SAME && s->window.stride[0] <= 1 &&
-                            s->window.stride[1] <= 1;
-    if (s->input_size[0] == 0 && !keeps_size)
-        return cli_error("--input-size HxW is missing: the output's size %lldx%lld does not tell "
-                         "it with this stride or padding",
-                         (long long)dy->shape[1], (long long)dy->shape[2]);
     size[0] = s->input_size[0] > 0 ? s->input_size[0] : dy->shape[1];
     size[1] = s->input_size[0] > 0 ? s->input_size[1] : dy->shape[2];
-    return CLI_SUCCESS;
 }
 
 /* ---- Convolution --------------------------------------------------------------------------- */
@@ -74,6 +81,7 @@ static int need_input_size(const op_run *run, const op_operand *dy, int64_t size
 /* Plans one pass and makes its workspace. */
 static int plan_conv(op_run *run, oce_conv2d_desc *desc, oce_pass pass) {
     desc->family = run->settings->conv;
+    desc->gemm_family = run->settings->gemm;
     desc->no_winograd = run->settings->no_winograd;
     OP_TRY(oce_conv2d_plan_create(run->device, desc, pass, &run->conv));
     snprintf(run->family, sizeof run->family, "%s",
@@ -103,6 +111,8 @@ static int conv2d(op_run *run) {
     if (f[2] != x[3])
         return cli_error("x has %lld channels, the filter is for %lld", (long long)x[3],
                          (long long)f[2]);
+    OP_CHECK(check_window(run, &run->inputs[1]));
+    OP_CHECK(check_bias(run, f[3]));
     oce_conv2d_desc desc = describe_conv(run, x, f);
     desc.activation = run->settings->relu ? OCE_ACTIVATION_RELU : OCE_ACTIVATION_NONE;
     OP_CHECK(plan_conv(run, &desc, OCE_PASS_FORWARD));
@@ -120,7 +130,8 @@ static int conv2d_input_grad(op_run *run) {
     OP_CHECK(need_rank(run, 1, "filter", 4, "[R,S,C,K]"));
     const int64_t *dy = run->inputs[0].shape, *f = run->inputs[1].shape;
     int64_t size[2];
-    OP_CHECK(need_input_size(run, &run->inputs[0], size));
+    OP_CHECK(check_window(run, &run->inputs[1]));
+    find_input_size(run, &run->inputs[0], size);
     const int64_t shape[4] = {dy[0], size[0], size[1], f[2]};
     oce_conv2d_desc desc = describe_conv(run, shape, f);
     OP_CHECK(plan_conv(run, &desc, OCE_PASS_INPUT_GRAD));
@@ -133,7 +144,6 @@ static int conv2d_input_grad(op_run *run) {
 static int conv2d_filter_grad(op_run *run) {
     OP_CHECK(need_rank(run, 0, "x", 4, "[N,H,W,C]"));
     OP_CHECK(need_rank(run, 1, "dy", 4, "[N,OH,OW,K]"));
-    OP_CHECK(need_window(run));
     const int64_t *x = run->inputs[0].shape, *dy = run->inputs[1].shape;
     const int64_t *size = run->settings->window.size;
     const int64_t shape[4] = {size[0], size[1], x[3], dy[3]};
@@ -148,7 +158,6 @@ static int conv2d_filter_grad(op_run *run) {
 /* ---- Pooling ------------------------------------------------------------------------------- */
 
 static int plan_pool(op_run *run, oce_pool_kind kind, const int64_t x[4]) {
-    OP_CHECK(need_window(run));
     const oce_pool_desc desc = {.kind = kind,
                                 .batch = x[0],
                                 .height = x[1],
@@ -206,7 +215,7 @@ static int avg_pool_grad(op_run *run) {
     OP_CHECK(need_rank(run, 0, "dy", 4, "[N,OH,OW,C]"));
     const int64_t *dy = run->inputs[0].shape;
     int64_t size[2];
-    OP_CHECK(need_input_size(run, &run->inputs[0], size));
+    find_input_size(run, &run->inputs[0], size);
     const int64_t shape[4] = {dy[0], size[0], size[1], dy[3]};
     OP_CHECK(plan_pool(run, OCE_POOL_AVERAGE, shape));
     OP_TRY(op_make_output(run, 4, shape));
@@ -233,6 +242,7 @@ static int gemm(op_run *run) {
     if (b[s->transpose_b ? 1 : 0] != desc.k)
         return cli_error("a has %lld columns (after its transposition), b %lld rows",
                          (long long)desc.k, (long long)b[s->transpose_b ? 1 : 0]);
+    OP_CHECK(check_bias(run, desc.n));
     const int64_t shape[2] = {desc.m, desc.n};
     OP_TRY(oce_gemm_plan_create(run->device, &desc, &run->gemm));
     snprintf(run->family, sizeof run->family, "%s",
@@ -333,27 +343,40 @@ static int add(op_run *run) {
     return CLI_SUCCESS;
 }
 
-const op_kind op_kinds[] = {
-    {"conv2d", 2, 3, "x [N,H,W,C], filter [R,S,C,K] and, if wanted, bias [K]", "y [N,OH,OW,K]",
-     conv2d},
-    {"conv2d_input_grad", 2, 2, "dy [N,OH,OW,K], filter [R,S,C,K]", "dx [N,H,W,C]",
-     conv2d_input_grad},
-    {"conv2d_filter_grad", 2, 2, "x [N,H,W,C], dy [N,OH,OW,K]", "dfilter [R,S,C,K]",
-     conv2d_filter_grad},
-    {"max_pool", 1, 1, "x [N,H,W,C]", "y [N,OH,OW,C]", max_pool},
-    {"max_pool_grad", 2, 2, "x [N,H,W,C], dy [N,OH,OW,C]", "dx [N,H,W,C]", max_pool_grad},
-    {"avg_pool", 1, 1, "x [N,H,W,C]", "y [N,OH,OW,C]", avg_pool},
-    {"avg_pool_grad", 1, 1, "dy [N,OH,OW,C]", "dx [N,H,W,C]", avg_pool_grad},
-    {"gemm", 2, 3, "a [M,K], b [K,N] and, if wanted, bias [N]", "c [M,N]", gemm},
-    {"softmax", 1, 1, "logits [rows,classes]", "probabilities [rows,classes]", softmax},
-    {"softmax_xent", 2, 2, "logits and labels, both [rows,classes]", "losses [rows]", softmax_xent},
-    {"softmax_xent_grad", 2, 2, "logits and labels, both [rows,classes]", "dlogits [rows,classes]",
-     softmax_xent_grad},
-    {"bias_grad", 1, 1, "dy [...,K]", "db [K]", bias_grad},
-    {"relu", 1, 1, "x", "y", relu},
-    {"relu_grad", 2, 2, "dy and the ReLU's output y", "dx", relu_grad},
-    {"dropout", 1, 1, "x", "y", dropout},
-    {"add", 2, 2, "x, y", "x + y", add},
+const char *const op_names[OP_KINDS + 1] = {
+    [OP_CONV2D] = "conv2d",
+    [OP_CONV2D_INPUT_GRAD] = "conv2d_input_grad",
+    [OP_CONV2D_FILTER_GRAD] = "conv2d_filter_grad",
+    [OP_MAX_POOL] = "max_pool",
+    [OP_MAX_POOL_GRAD] = "max_pool_grad",
+    [OP_AVG_POOL] = "avg_pool",
+    [OP_AVG_POOL_GRAD] = "avg_pool_grad",
+    [OP_GEMM] = "gemm",
+    [OP_SOFTMAX] = "softmax",
+    [OP_SOFTMAX_XENT] = "softmax_xent",
+    [OP_SOFTMAX_XENT_GRAD] = "softmax_xent_grad",
+    [OP_BIAS_GRAD] = "bias_grad",
+    [OP_RELU] = "relu",
+    [OP_RELU_GRAD] = "relu_grad",
+    [OP_DROPOUT] = "dropout",
+    [OP_ADD] = "add",
 };
 
-const int op_kind_count = (int)(sizeof op_kinds / sizeof op_kinds[0]);
+const op_kind op_kinds[OP_KINDS] = {
+    [OP_CONV2D] = {2, 3, "x [N,H,W,C], filter [R,S,C,K] and, if wanted, bias [K]", conv2d},
+    [OP_CONV2D_INPUT_GRAD] = {2, 2, "dy [N,OH,OW,K], filter [R,S,C,K]", conv2d_input_grad},
+    [OP_CONV2D_FILTER_GRAD] = {2, 2, "x [N,H,W,C], dy [N,OH,OW,K]", conv2d_filter_grad},
+    [OP_MAX_POOL] = {1, 1, "x [N,H,W,C]", max_pool},
+    [OP_MAX_POOL_GRAD] = {2, 2, "x [N,H,W,C], dy [N,OH,OW,C]", max_pool_grad},
+    [OP_AVG_POOL] = {1, 1, "x [N,H,W,C]", avg_pool},
+    [OP_AVG_POOL_GRAD] = {1, 1, "dy [N,OH,OW,C]", avg_pool_grad},
+    [OP_GEMM] = {2, 3, "a [M,K], b [K,N] and, if wanted, bias [N]", gemm},
+    [OP_SOFTMAX] = {1, 1, "logits [rows,classes]", softmax},
+    [OP_SOFTMAX_XENT] = {2, 2, "logits and labels, both [rows,classes]", softmax_xent},
+    [OP_SOFTMAX_XENT_GRAD] = {2, 2, "logits and labels, both [rows,classes]", softmax_xent_grad},
+    [OP_BIAS_GRAD] = {1, 1, "dy [...,K]", bias_grad},
+    [OP_RELU] = {1, 1, "x", relu},
+    [OP_RELU_GRAD] = {2, 2, "dy and the ReLU's output y", relu_grad},
+    [OP_DROPOUT] = {1, 1, "x", dropout},
+    [OP_ADD] = {2, 2, "x, y", add},
+};

@@ -29,7 +29,7 @@ static double bfloat_value(uint16_t bits) {
         return convert(value);                                                                     \
     }
 
-static double element(oce_dtype dtype, const void *data, size_t index) {
+double cli_element(oce_dtype dtype, const void *data, size_t index) {
     switch (dtype) {
     case OCE_DTYPE_FLOAT32:
         LOAD(float, (double))
@@ -71,18 +71,18 @@ static double element(oce_dtype dtype, const void *data, size_t index) {
     return NAN;
 }
 
-static bool is_real(oce_dtype dtype) {
+bool cli_is_real(oce_dtype dtype) {
     return oce_dtype_bytes(dtype) > 0 && dtype != OCE_DTYPE_COMPLEX64 &&
            dtype != OCE_DTYPE_COMPLEX128;
 }
 
 cli_statistics cli_statistics_of(oce_dtype dtype, const void *data, size_t count) {
-    if (!is_real(dtype))
+    if (!cli_is_real(dtype))
         return (cli_statistics){0};
     cli_statistics s = {true, count, 0, INFINITY, -INFINITY, 0, 0};
     double sum = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
-        const double value = element(dtype, data, i);
+        const double value = cli_element(dtype, data, i);
         if (!isfinite(value)) {
             s.non_finite++;
             continue;
@@ -98,7 +98,7 @@ cli_statistics cli_statistics_of(oce_dtype dtype, const void *data, size_t count
     }
     s.mean = sum / finite;
     for (size_t i = 0; i < count; i++) {
-        const double away = element(dtype, data, i) - s.mean;
+        const double away = cli_element(dtype, data, i) - s.mean;
         if (isfinite(away))
             squares += away * away;
     }

@@ -15,6 +15,11 @@ typedef struct cli_statistics {
     double std; /* of the population: divided by the number of elements */
 } cli_statistics;
 
+/* Whether elements of the type are real numbers. */
+bool cli_is_real(oce_dtype dtype);
+/* An element of a dense array as the nearest double; NaN if it is no real number. */
+double cli_element(oce_dtype dtype, const void *data, size_t index);
+
 /* Of `count` elements of a dense array. */
 cli_statistics cli_statistics_of(oce_dtype dtype, const void *data, size_t count);
 
