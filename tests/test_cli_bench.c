@@ -137,6 +137,10 @@ Test(cli_bench, convolution_of_an_own_shape) {
         cr_expect(number(json_array_get(json_object_get(root, "rows"), i), "flops") == 2592);
     }
     json_decref(root);
+    result = BENCH("conv", "--conv", "im2col", "--gemm", "naive", "--shape", shape);
+    cr_expect(result.code == 0 && strstr(result.out, "gemm_naive") != NULL, "%s%s", result.out,
+              result.err);
+    command_free(&result);
     result = BENCH("conv", "--json", "--pass", "wgrad", "--shape", "h=9,c=2,k=3,r=3,padding=4");
     root = parse(&result);
     expect_rows(root, "conv", 1);
@@ -394,7 +398,7 @@ Test(cli_bench, options_that_a_kind_does_not_have) {
         {"batch", "2", "train, infer, conv, gemm, pool, startup"},
         {"micro-batches", "1", "train, infer, startup"},
         {"conv", "naive", "train, infer, conv, startup"},
-        {"gemm", "naive", "train, infer, gemm, startup"},
+        {"gemm", "naive", "train, infer, conv, gemm, startup"},
         {"winograd", "on", "train, infer, conv, startup"},
         {"images", "3", "infer"},
         {"first-step", NULL, "train"},

@@ -89,6 +89,7 @@ static oce_status visit_conv(void *context, const bench_layer *at) {
                                   .window = at->layer->window,
                                   .activation = at->layer->activation,
                                   .family = (oce_conv2d_family)s->given->model.conv,
+                                  .gemm_family = (oce_gemm_family)s->given->model.gemm,
                                   .no_winograd = s->given->model.winograd == CLI_WINOGRAD_OFF};
     return add_conv(s, prefix(at, name, sizeof name), &desc, at->is_first);
 }

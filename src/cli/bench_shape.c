@@ -141,6 +141,7 @@ bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
         desc->window.dilation[i] = dilation;
     }
     desc->family = (oce_conv2d_family)given->model.conv;
+    desc->gemm_family = (oce_gemm_family)given->model.gemm;
     desc->no_winograd = given->model.winograd == CLI_WINOGRAD_OFF;
     return true;
 }

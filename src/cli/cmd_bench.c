@@ -51,7 +51,7 @@ static const cli_serving servings[] = {
     {"kind", ON(POOL)},
     {"conv", MODELS | ON(CONV)},
     {"winograd", MODELS | ON(CONV)},
-    {"gemm", MODELS | ON(GEMM)},
+    {"gemm", MODELS | ON(GEMM) | ON(CONV)},
     {"batch", MODELS | OPERATIONS},
     {"micro-batches", MODELS},
     {"images", ON(INFER)},
