@@ -387,6 +387,8 @@ Test(cli_op, wrong_use_is_named) {
          "one.npy) must be [2], but has the shape [1]", 1},
         {"conv2d --in @x.npy @g.npy @row.npy --out @y.npy",
          "row.npy) must be [2], but has the shape [1, 2]", 1},
+        {"conv2d --in @x.npy @g.npy @column.npy --out @y.npy",
+         "column.npy) must be [2], but has the shape [2, 1]", 1},
         {"gemm --in @a.npy @a.npy @row.npy --transpose-b --out @y.npy",
          "row.npy) must be [2], but has the shape [1, 2]", 1},
         {"gemm --in @a.npy @a.npy @three.npy --transpose-b --out @y.npy",
@@ -406,7 +408,8 @@ Test(cli_op, wrong_use_is_named) {
     };
     const place p = open_place();
     const int64_t x[4] = {1, 4, 4, 5}, f[4] = {3, 3, 4, 2}, g[4] = {3, 3, 5, 2}, a[2] = {2, 3},
-                  h[4] = {1, 4, 4, 2}, one[1] = {1}, two[1] = {2}, three[1] = {3}, row[2] = {1, 2};
+                  h[4] = {1, 4, 4, 2}, one[1] = {1}, two[1] = {2}, three[1] = {3}, row[2] = {1, 2},
+                  column[2] = {2, 1};
     const float number[2] = {1, 0};
     const double numbers[2] = {1, -1e39};
     free(draw(&p, "x.npy", 4, x, 1));
@@ -417,6 +420,7 @@ Test(cli_op, wrong_use_is_named) {
     free(draw(&p, "one.npy", 1, one, 1));
     free(draw(&p, "three.npy", 1, three, 1));
     free(draw(&p, "row.npy", 2, row, 1));
+    free(draw(&p, "column.npy", 2, column, 1));
     write_typed(&p, "complex.npy", OCE_DTYPE_COMPLEX64, 1, one, number);
     write_typed(&p, "wide.npy", OCE_DTYPE_FLOAT64, 1, two, numbers);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -63,7 +63,7 @@ Test(device, vector_width_can_be_lowered_not_raised) {
     const struct {
         const char *text;
         int width;
-    } cases[] = {{"4", 4}, {"8", width > 8 ? 8 : width}, {"64", width}, {"5", width}, {"", width}};
+    } cases[] = {{"4", 4}, {"8", width > 8 ? 8 : width}, {"16", width}, {"", width}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         setenv("OCELLI_VECTOR_WIDTH", cases[i].text, 1);
         device = test_open_device();
@@ -142,6 +142,33 @@ Test(device, class_can_be_forced) {
     TEST_OK(oce_device_open(NULL, &device));
     cr_expect(oce_device_limits(device)->is_cpu);
     oce_device_close(device);
+}
+
+Test(device, names_a_class_or_a_width_that_is_none) {
+    static const struct {
+        const char *variable, *value, *message;
+    } cases[] = {
+        {"OCELLI_DEVICE_CLASS", "foo", "OCELLI_DEVICE_CLASS is \"foo\", not cpu or gpu"},
+        {"OCELLI_DEVICE_CLASS", "CPU", "OCELLI_DEVICE_CLASS is \"CPU\""},
+        {"OCELLI_VECTOR_WIDTH", "3", "OCELLI_VECTOR_WIDTH is \"3\", not 4, 8 or 16"},
+        {"OCELLI_VECTOR_WIDTH", "abc", "OCELLI_VECTOR_WIDTH is \"abc\""},
+        {"OCELLI_VECTOR_WIDTH", "4x", "OCELLI_VECTOR_WIDTH is \"4x\""},
+        {"OCELLI_VECTOR_WIDTH", "32", "OCELLI_VECTOR_WIDTH is \"32\""},
+    };
+    oce_device *device = NULL;
+    oce_device_list *list = NULL;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        setenv(cases[i].variable, cases[i].value, 1);
+        cr_expect_eq(oce_device_open(NULL, &device), OCE_ERROR_INVALID_ARGUMENT);
+        cr_expect(strstr(oce_last_error(), cases[i].message) != NULL, "%s", oce_last_error());
+        cr_expect_eq(oce_device_list_create(&list), OCE_ERROR_INVALID_ARGUMENT);
+        cr_expect(device == NULL && list == NULL);
+        setenv(cases[i].variable, "", 1);
+        TEST_OK(oce_device_open(NULL, &device));
+        oce_device_close(device);
+        device = NULL;
+        unsetenv(cases[i].variable);
+    }
 }
 
 Test(device, names_a_tile_that_is_none) {

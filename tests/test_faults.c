@@ -47,6 +47,32 @@ Test(faults, reads_its_list) {
     cr_expect_null(device);
 }
 
+/* A name that the library does not have would never fail. */
+Test(faults, names_of_no_kernel_or_file_are_refused) {
+    static const char *const good[] = {
+        "build=conv2d_naive.cl", "build=pool.cl,build=CLBlast", "result=naive_forward",
+        "result=CLBlastSgemm,result=CLBlastSgemmStridedBatched,result=max_pool"};
+    static const struct {
+        const char *text, *message;
+    } bad[] = {
+        {"build=nosuch.cl", "OCELLI_FAULT: \"build=nosuch.cl\": there is no such file"},
+        {"build=pool.cl,build=pool", "\"build=pool\""},
+        {"build=common.cl.h", "\"build=common.cl.h\""},
+        {"result=nosuchkernel", "OCELLI_FAULT: \"result=nosuchkernel\": there is no such kernel"},
+        {"result=naive_forward,result=naive", "\"result=naive\""},
+        {"result=CLBlast", "\"result=CLBlast\""},
+    };
+    oce_device *device = NULL;
+    for (int i = 0; i < OCE_COUNT(good); i++)
+        oce_device_close(open_faulty(good[i]));
+    for (int i = 0; i < OCE_COUNT(bad); i++) {
+        setenv("OCELLI_FAULT", bad[i].text, 1);
+        cr_expect_eq(oce_device_open(NULL, &device), OCE_ERROR_INVALID_ARGUMENT, "%s", bad[i].text);
+        cr_expect_null(device);
+        expect_words(oce_last_error(), bad[i].message);
+    }
+}
+
 /* ---- Memory that nobody wrote ---------------------------------------------------------------- */
 
 Test(faults, poisoned_memory_holds_no_numbers) {
@@ -172,11 +198,10 @@ Test(faults, convolution_goes_on_without_a_family_that_does_not_build) {
     const oce_conv2d_family family = automatic_family();
     if (family == OCE_CONV2D_NAIVE)
         cr_skip_test("the device has no other family");
-    char file[64], filter_file[80], text[160];
+    char file[64], text[160];
     snprintf(file, sizeof file, "conv2d_%s.cl", oce_conv2d_family_name(family));
-    snprintf(filter_file, sizeof filter_file, "conv2d_%s_filter.cl",
-             oce_conv2d_family_name(family));
-    snprintf(text, sizeof text, "build=%s,build=%s", file, filter_file);
+    snprintf(text, sizeof text, "build=%s%s", file,
+             family == OCE_CONV2D_IMPLICIT_GEMM ? ",build=conv2d_implicit_gemm_filter.cl" : "");
     oce_device *device = open_faulty(text);
     check_conv(device, family, file);
     oce_device_close(device);

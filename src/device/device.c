@@ -66,6 +66,8 @@ oce_status oce_device_open(const char *selector, oce_device **result) {
     int index = -1;
     oce_status status = oce_fault_parse(getenv("OCELLI_FAULT"), &device->fault);
     if (status == OCE_OK)
+        status = oce_fault_check(&device->fault);
+    if (status == OCE_OK)
         status = oce_device_list_create(&device->list);
     if (status == OCE_OK)
         status = oce_device_list_select(device->list, selector, &index, NULL);

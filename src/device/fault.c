@@ -1,4 +1,5 @@
 #include "device/internal.h"
+#include "device/kernel_source.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +56,23 @@ oce_status oce_fault_parse(const char *text, oce_fault *fault) {
         text += length;
         text += text[0] == ',';
     }
+    return OCE_OK;
+}
+
+oce_status oce_fault_check(const oce_fault *fault) {
+    for (int i = 0; i < OCE_FAULT_NAMES && fault->build.at[i][0] != '\0'; i++)
+        OCE_REQUIRE(strcmp(fault->build.at[i], "CLBlast") == 0 ||
+                        oce_kernel_source_has_file(fault->build.at[i]),
+                    OCE_ERROR_INVALID_ARGUMENT,
+                    "OCELLI_FAULT: \"build=%s\": there is no such file of kernels, nor is it "
+                    "CLBlast",
+                    fault->build.at[i]);
+    for (int i = 0; i < OCE_FAULT_NAMES && fault->result.at[i][0] != '\0'; i++)
+        OCE_REQUIRE(strcmp(fault->result.at[i], "CLBlastSgemm") == 0 ||
+                        strcmp(fault->result.at[i], "CLBlastSgemmStridedBatched") == 0 ||
+                        oce_kernel_source_has_kernel(fault->result.at[i]),
+                    OCE_ERROR_INVALID_ARGUMENT,
+                    "OCELLI_FAULT: \"result=%s\": there is no such kernel", fault->result.at[i]);
     return OCE_OK;
 }
 

@@ -8,7 +8,7 @@
  *                  are called CLBlastSgemm and CLBlastSgemmStridedBatched
  *   poison         memory that was not written yet holds no numbers (NaN)
  *
- * There may be up to four files and four kernels.
+ * There may be up to four files and four kernels, and all of them must be there.
  */
 #ifndef OCE_DEVICE_FAULT_H
 #define OCE_DEVICE_FAULT_H
@@ -30,6 +30,10 @@ typedef struct oce_fault {
 
 /* Reads such a list; NULL or "": no fault. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the entry. */
 oce_status oce_fault_parse(const char *text, oce_fault *fault);
+
+/* Whether the library has those files and kernels. Errors: OCE_ERROR_INVALID_ARGUMENT, naming the
+ * first one that it does not have, and would never make fail. */
+oce_status oce_fault_check(const oce_fault *fault);
 
 bool oce_fault_names_have(const oce_fault_names *names, const char *name);
 

@@ -29,10 +29,16 @@ static oce_status read_file(const char *directory, const char *file, char **text
     return status;
 }
 
+/* The folder OCELLI_KERNELS, or NULL. */
+static const char *kernel_folder(void) {
+    const char *directory = getenv("OCELLI_KERNELS");
+    return directory != NULL && directory[0] != '\0' ? directory : NULL;
+}
+
 /* The text of a kernel file: of the folder OCELLI_KERNELS if set, else as built in. */
 static oce_status read_text(const char *file, char **text) {
-    const char *directory = getenv("OCELLI_KERNELS");
-    if (directory != NULL && directory[0] != '\0')
+    const char *directory = kernel_folder();
+    if (directory != NULL)
         return read_file(directory, file, text);
     for (const oce_embedded_file *embedded = oce_embedded_files; embedded->name != NULL; embedded++)
         if (strcmp(embedded->name, file) == 0)
@@ -132,4 +138,31 @@ oce_status oce_kernel_source_read(const char *file, const char *names, oce_kerne
 void oce_kernel_source_finish(oce_kernel_source *source) {
     for (size_t i = 0; i < sizeof source->texts / sizeof source->texts[0]; i++)
         free(source->texts[i]);
+}
+
+bool oce_kernel_source_has_file(const char *file) {
+    const size_t length = strlen(file), ending = strlen(".cl");
+    bool is_there = kernel_folder() != NULL;
+    if (length <= ending || strcmp(file + length - ending, ".cl") != 0)
+        return is_there; /* ".cl.h" has no kernels */
+    for (const oce_embedded_file *embedded = oce_embedded_files; embedded->name != NULL; embedded++)
+        is_there = is_there || strcmp(embedded->name, file) == 0;
+    return is_there;
+}
+
+static bool has_kernel(const char *text, const char *name) {
+    for (const char *line = text; *line != '\0'; line += *line == '\n') {
+        const char *other;
+        if (starts_kernel(line, &other) && is_named(other, name))
+            return true;
+        line += strcspn(line, "\n");
+    }
+    return false;
+}
+
+bool oce_kernel_source_has_kernel(const char *name) {
+    bool is_there = kernel_folder() != NULL;
+    for (const oce_embedded_file *embedded = oce_embedded_files; embedded->name != NULL; embedded++)
+        is_there = is_there || has_kernel(embedded->text, name);
+    return is_there;
 }

@@ -4,6 +4,8 @@
 
 #include <ocelli/status.h>
 
+#include <stdbool.h>
+
 /* Parts of a source, for clCreateProgramWithSource(). #line directives between the files make the
  * compiler's messages name their lines. */
 typedef struct oce_kernel_source {
@@ -22,5 +24,10 @@ enum { OCE_KERNEL_SOURCE_PARTS = 6 };
  */
 oce_status oce_kernel_source_read(const char *file, const char *names, oce_kernel_source *source);
 void oce_kernel_source_finish(oce_kernel_source *source);
+
+/* Whether kernels may have that name, or be of a file of that name: true with OCELLI_KERNELS, whose
+ * folder is not searched. */
+bool oce_kernel_source_has_file(const char *file);
+bool oce_kernel_source_has_kernel(const char *name);
 
 #endif

@@ -129,28 +129,38 @@ static const char *problem_of(oce_device_list *list, cl_device_id id, const char
     return NULL;
 }
 
-/* Which kernels the device gets: those for CPUs, or those for GPUs. OCELLI_DEVICE_CLASS=cpu or gpu
- * overrules its type, so that both kinds can be tested on any driver. */
-static bool wants_cpu_kernels(const oce_device_info *info) {
-    const char *forced = getenv("OCELLI_DEVICE_CLASS");
-    if (forced != NULL && (strcmp(forced, "cpu") == 0 || strcmp(forced, "gpu") == 0))
-        return forced[0] == 'c';
-    return info->type == OCE_DEVICE_CPU;
+/* OCELLI_DEVICE_CLASS and OCELLI_VECTOR_WIDTH, with which tests run the kernels for other devices
+ * on any driver. */
+static oce_status read_forced(oce_device_list *list) {
+    const char *class = getenv("OCELLI_DEVICE_CLASS"), *width = getenv("OCELLI_VECTOR_WIDTH");
+    if (class != NULL && class[0] != '\0') {
+        OCE_REQUIRE(strcmp(class, "cpu") == 0 || strcmp(class, "gpu") == 0,
+                    OCE_ERROR_INVALID_ARGUMENT, "OCELLI_DEVICE_CLASS is \"%s\", not cpu or gpu",
+                    class);
+        list->forced_class = class[0];
+    }
+    if (width != NULL && width[0] != '\0') {
+        OCE_REQUIRE(strcmp(width, "4") == 0 || strcmp(width, "8") == 0 || strcmp(width, "16") == 0,
+                    OCE_ERROR_INVALID_ARGUMENT, "OCELLI_VECTOR_WIDTH is \"%s\", not 4, 8 or 16",
+                    width);
+        list->forced_width = (unsigned)strtoul(width, NULL, 10);
+    }
+    return OCE_OK;
 }
 
-/* CPUs: the native vector width, at least 4 and at most 16. OCELLI_VECTOR_WIDTH lowers it, so that
- * the kernels for narrower machines can be tested on a wide one. */
-static unsigned kernel_vector_width(const oce_device_info *info) {
+/* Which kernels the device gets: those for CPUs, or those for GPUs. */
+static bool wants_cpu_kernels(const oce_device_list *list, const oce_device_info *info) {
+    return list->forced_class != 0 ? list->forced_class == 'c' : info->type == OCE_DEVICE_CPU;
+}
+
+/* CPUs: the native vector width, at least 4 and at most 16, which can be forced lower only. */
+static unsigned kernel_vector_width(const oce_device_list *list, const oce_device_info *info) {
     unsigned width = 4;
     if (!info->cpu_kernels)
         return width;
     while (width < 16 && width * 2 <= info->vector_width)
         width *= 2;
-    const char *forced = getenv("OCELLI_VECTOR_WIDTH");
-    for (unsigned lower = 4; forced != NULL && lower < width; lower *= 2)
-        if (strtoul(forced, NULL, 10) == lower)
-            return lower;
-    return width;
+    return list->forced_width > 0 && list->forced_width < width ? list->forced_width : width;
 }
 
 /* OpenCL does not tell how many vector registers a CPU has: 32 with AVX-512, for narrower vectors
@@ -214,8 +224,8 @@ static oce_status add_device(oce_device_list *list, int platform, cl_platform_id
     info->has_images = DEVICE_NUMBER(cl_bool, id, CL_DEVICE_IMAGE_SUPPORT, CL_FALSE);
     info->extensions = device_string(list, id, CL_DEVICE_EXTENSIONS);
     oce_caps_apply(&list->caps, info);
-    info->cpu_kernels = wants_cpu_kernels(info);
-    info->kernel_vector_width = kernel_vector_width(info);
+    info->cpu_kernels = wants_cpu_kernels(list, info);
+    info->kernel_vector_width = kernel_vector_width(list, info);
     info->vector_registers = vector_registers(info);
     info->selector = keep_format(list, "%d:%d", platform, index);
     info->problem = problem_of(list, id, info->device_version);
@@ -284,6 +294,8 @@ oce_status oce_device_list_create(oce_device_list **result) {
     oce_device_list *list = calloc(1, sizeof *list);
     OCE_REQUIRE(list != NULL, OCE_ERROR_HOST_MEMORY, "no memory for the device list");
     oce_status status = oce_caps_parse(getenv("OCELLI_CAP"), &list->caps);
+    if (status == OCE_OK)
+        status = read_forced(list);
     if (status == OCE_OK)
         status = enumerate(list);
     if (status != OCE_OK) {

@@ -21,6 +21,10 @@ struct oce_device_list {
     char **strings; /* every string of the list */
     size_t string_count;
     oce_caps caps;
+    /* What tests ask for: 'c' or 'g' for the kernels for CPUs or GPUs, and at most this many floats
+     * a vector; 0: what the device has. */
+    char forced_class;
+    unsigned forced_width;
 };
 
 #endif
