@@ -253,10 +253,28 @@ Test(tune, a_pass_with_its_pool_is_left_alone) {
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1.5));
     cr_expect_eq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
     cr_expect_eq(can_pool(device, &desc, &pool), is_pooled);
-    TEST_OK(oce_tune_conv2d_pooled(device, &desc, &pool, &briefly, &result));
+    TEST_OK(oce_tune_conv2d_pooled(device, &desc, &pool, OCE_PASS_FORWARD, &briefly, &result));
     cr_expect_eq(result.is_pooled, is_pooled, "%s", result.rule);
     cr_expect_eq(result.candidates > 0, !is_pooled);
     cr_expect(!is_pooled || oce_tuning_find(device, "conv2d forward", shape) != NULL);
+    oce_device_close(device);
+}
+
+/* A network on a CPU computes such a convolution in strips of images: those are what counts. */
+Test(tune, strips_below_a_pool) {
+    oce_device *device = test_open_device();
+    const bool is_cpu = device->limits.is_cpu;
+    const oce_conv2d_desc desc = {.batch = 50,
+                                  .height = 28,
+                                  .width = 28,
+                                  .channels = 1,
+                                  .filters = 32,
+                                  .window = {.size = {5, 5}, .padding = OCE_PADDING_SAME}};
+    const oce_window pool = {.size = {2, 2}, .stride = {2, 2}};
+    oce_tune_result result;
+    TEST_OK(oce_tune_conv2d_pooled(device, &desc, &pool, OCE_PASS_FILTER_GRAD, &briefly, &result));
+    cr_expect_eq(result.images, is_cpu ? 25 : 50);
+    cr_expect_gt(result.candidates, 0);
     oce_device_close(device);
 }
 

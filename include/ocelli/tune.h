@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +45,7 @@ typedef struct oce_tune_result {
     char fault[2 * OCE_TUNE_TEXT]; /**< which was dropped first, and how far it was off; "" */
     bool rule_is_wrong;            /**< the rule's own choice is among the dropped: a defect */
     bool is_pooled; /**< nothing was measured: the rule computes the pass with its max pool */
+    int64_t images; /**< of a convolution, at a time: the entry counts for this batch */
     char passed_over[4 * OCE_TUNE_TEXT]; /**< "family: why; ..." of those that cannot do it here */
 } oce_tune_result;
 
@@ -62,14 +64,15 @@ OCE_API oce_status oce_tune_gemm(oce_device *device, const oce_gemm_desc *desc,
                                  const oce_tune_options *options, oce_tune_result *result);
 
 /**
- * The forward pass of a convolution whose Y only a max pool by `window` reads, as in a network.
- * Where the library's rule computes the two together nothing is measured, for families that cannot
+ * Tunes one pass of a convolution whose Y only a max pool by `window` reads, as a network plans it.
+ * On CPUs that may be a part of the batch at a time: result->images. Where the library's rule
+ * computes the forward pass together with the pool nothing is measured, for families that cannot
  * would have to be compared with their own pool: result->is_pooled is true, result->rule says which
- * family it is, and the table stays as it is. Else the same as oce_tune_conv2d.
+ * family it is, and the table stays as it is. Else, and errors: as oce_tune_conv2d.
  */
 OCE_API oce_status oce_tune_conv2d_pooled(oce_device *device, const oce_conv2d_desc *desc,
-                                          const oce_window *window, const oce_tune_options *options,
-                                          oce_tune_result *result);
+                                          const oce_window *window, oce_pass pass,
+                                          const oce_tune_options *options, oce_tune_result *result);
 
 /* ---- Files ------------------------------------------------------------------------------------
  */

@@ -3,6 +3,7 @@
 
 #include "device/device.h"
 #include "device/tuning.h"
+#include "nn/strips.h"
 #include "ops/conv2d_internal.h"
 #include "ops/conv2d_pool.h"
 #include "ref/ref.h"
@@ -154,28 +155,44 @@ oce_status oce_tune_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_
     oce_conv2d_shape_text(&shape, op->shape);
     add_candidates(op, desc, &shape, work);
     const oce_status status = oce_tune_run(op, options, result);
+    result->images = desc->batch;
     free(op);
     return status;
 }
 
-oce_status oce_tune_conv2d_pooled(oce_device *device, const oce_conv2d_desc *desc,
-                                  const oce_window *window, const oce_tune_options *options,
-                                  oce_tune_result *result) {
-    const char *operation = oce_conv2d_operation(OCE_PASS_FORWARD);
+/* Whether the rule computes the forward pass together with the pool; *family. */
+static bool is_pooled(oce_device *device, const oce_conv2d_desc *desc,
+                      const oce_conv2d_shape *shape, const oce_window *window,
+                      const char **family) {
     char text[OCE_CONV2D_TEXT];
-    oce_conv2d_shape shape;
     oce_conv2d_plan *plan = NULL;
-    *result = (oce_tune_result){0};
-    OCE_TRY(oce_conv2d_resolve(desc, OCE_PASS_FORWARD, &shape));
-    oce_conv2d_shape_text(&shape, text);
-    oce_tuning_try(device, operation, text, NULL);
+    oce_conv2d_shape_text(shape, text);
+    oce_tuning_try(device, oce_conv2d_operation(OCE_PASS_FORWARD), text, NULL);
     const oce_status status = oce_conv2d_plan_create_pooled(device, desc, window, &plan);
     oce_tuning_end_trial(device);
-    if (status != OCE_OK || plan == NULL) /* a network then plans the two apart */
-        return oce_tune_conv2d(device, desc, OCE_PASS_FORWARD, options, result);
-    result->is_pooled = true;
-    snprintf(result->rule, sizeof result->rule, "%s",
-             oce_conv2d_family_name(oce_conv2d_plan_family(plan, OCE_PASS_FORWARD)));
+    if (status != OCE_OK || plan == NULL)
+        return false; /* a network then plans the two apart */
+    *family = oce_conv2d_family_name(oce_conv2d_plan_family(plan, OCE_PASS_FORWARD));
     oce_conv2d_plan_destroy(plan);
-    return OCE_OK;
+    return true;
+}
+
+oce_status oce_tune_conv2d_pooled(oce_device *device, const oce_conv2d_desc *desc,
+                                  const oce_window *window, oce_pass pass,
+                                  const oce_tune_options *options, oce_tune_result *result) {
+    oce_conv2d_desc planned = *desc;
+    oce_conv2d_shape shape;
+    const char *family = "";
+    *result = (oce_tune_result){0};
+    OCE_TRY(oce_conv2d_resolve(desc, pass, &shape));
+    if (pass == OCE_PASS_FORWARD && is_pooled(device, desc, &shape, window, &family)) {
+        result->is_pooled = true;
+        result->images = desc->batch;
+        snprintf(result->rule, sizeof result->rule, "%s", family);
+        return OCE_OK;
+    }
+    const int64_t strip = oce_strip_of_batch(device, desc->batch, shape.y_dim + 1);
+    if (strip > 0)
+        planned.batch = strip;
+    return oce_tune_conv2d(device, &planned, pass, options, result);
 }

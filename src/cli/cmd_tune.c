@@ -156,27 +156,35 @@ static oce_tune_options tune_options(const tune_session *s) {
     return (oce_tune_options){.seconds = s->given->seconds};
 }
 
+static void conv_text(const char *name, const oce_conv2d_desc *desc, int64_t images, char *text,
+                      size_t bytes) {
+    char window[96];
+    bench_window_text(&desc->window, window, sizeof window);
+    snprintf(text, bytes,
+             "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64 "%s", name,
+             images, desc->height, desc->width, desc->channels, window, desc->filters,
+             desc->no_winograd ? ", winograd off" : "");
+}
+
 /* pool: of the max pool that alone reads Y; NULL: none. */
 static oce_status tune_conv(tune_session *s, const char *name, const oce_conv2d_desc *desc,
                             bool is_first, const oce_window *pool) {
     const oce_tune_options time = tune_options(s);
-    char window[96], what[224];
-    bench_window_text(&desc->window, window, sizeof window);
-    snprintf(what, sizeof what,
-             "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64 "%s", name,
-             desc->batch, desc->height, desc->width, desc->channels, window, desc->filters,
-             desc->no_winograd ? ", winograd off" : "");
     for (int pass = PASS_FORWARD; pass <= PASS_FILTER_GRAD; pass++) {
         oce_tune_result result;
+        char what[256];
         if (!is_wanted(s, pass) || (is_first && pass == PASS_INPUT_GRAD))
             continue;
-        oce_status status = pool != NULL && pass == PASS_FORWARD
-                                ? oce_tune_conv2d_pooled(s->device, desc, pool, &time, &result)
-                                : oce_tune_conv2d(s->device, desc, pass_of[pass], &time, &result);
-        if (status == OCE_OK)
-            status = report(s, what, passes[pass], &result);
+        const oce_status status =
+            pool != NULL
+                ? oce_tune_conv2d_pooled(s->device, desc, pool, pass_of[pass], &time, &result)
+                : oce_tune_conv2d(s->device, desc, pass_of[pass], &time, &result);
         if (status != OCE_OK)
             return status;
+        conv_text(name, desc, result.images, what, sizeof what);
+        const oce_status reported = report(s, what, passes[pass], &result);
+        if (reported != OCE_OK)
+            return reported;
     }
     return OCE_OK;
 }
@@ -409,7 +417,8 @@ const cli_verb cli_verb_tune = {
         "those of both networks. Results that are off are dropped, and the best is kept only if it "
         "is faster than the library's own choice when the two run in turns. A forward pass that "
         "the library's rule computes together with the max pool behind it is not tuned, and never "
-        "given up for an entry.\n\n"
+        "given up for an entry; on CPUs its gradients may be computed, and are then tuned, for a "
+        "part of the batch at a time.\n\n"
         "If the library's own choice is off, a message says so and the exit code is 1, though what "
         "was right instead is remembered.\n\n"
         "What is kept goes, result by result, to $OCELLI_TUNING, else "

@@ -25,17 +25,22 @@ static bool is_followed_by_max_pool(const oce_graph *graph, int index) {
            network->layers[index + 1].kind == OCE_LAYER_MAX_POOL;
 }
 
-int64_t oce_strip_images(const oce_graph *graph, int index, const int64_t output[3]) {
-    const int64_t batch = graph->batch, dim[4] = {batch, output[0], output[1], output[2]};
+int64_t oce_strip_of_batch(const oce_device *device, int64_t batch, const int64_t output[3]) {
+    const int64_t dim[4] = {batch, output[0], output[1], output[2]};
     size_t elements = 0;
-    if (!oce_device_limits(graph->device)->is_cpu || !is_followed_by_max_pool(graph, index) ||
-        oce_tensor_elements(dim, NULL, &elements) != OCE_OK)
+    if (!oce_device_limits(device)->is_cpu || oce_tensor_elements(dim, NULL, &elements) != OCE_OK)
         return 0;
     const size_t bytes = elements * sizeof(float);
     for (int64_t strips = 2; bytes > STRIP_BYTES && strips <= batch; strips++)
         if (batch % strips == 0 && bytes / (size_t)strips <= STRIP_BYTES)
             return batch / strips;
     return 0;
+}
+
+int64_t oce_strip_images(const oce_graph *graph, int index, const int64_t output[3]) {
+    return is_followed_by_max_pool(graph, index)
+               ? oce_strip_of_batch(graph->device, graph->batch, output)
+               : 0;
 }
 
 /* The tensor's images from first on, as many as a strip has. */

@@ -8,6 +8,9 @@
  * layer is computed for the whole batch at once. */
 int64_t oce_strip_images(const oce_graph *graph, int index, const int64_t output[3]);
 
+/* The same of any convolution with a max pool above it, of `batch` images. */
+int64_t oce_strip_of_batch(const oce_device *device, int64_t batch, const int64_t output[3]);
+
 /* Runs convolution `index` and the max pool above it. */
 oce_status oce_strips_forward(oce_graph *graph, int index, const oce_memory *memory,
                               const oce_tensor *x, const oce_tensor *weights,
