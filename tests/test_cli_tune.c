@@ -42,8 +42,8 @@ static const json_t *entries_of(const json_t *root) {
 }
 
 Test(cli_tune, a_wrong_choice_is_replaced_and_remembered) {
-    const char *const faulty[] = {variable, "OCELLI_FAULT=result=gemm_panel,result=gemm_tiled",
-                                  NULL};
+    const char *const faulty[] = {
+        variable, "OCELLI_FAULT=result=gemm_panel,result=gemm_tiled,result=CLBlastSgemm", NULL};
     command_result r = command_ocelli(faulty, "tune", SMALL_GEMM);
     cr_assert_eq(r.code, 1, "the library has a defect");
     cr_expect_not_null(strstr(r.out, "20x30x40: naive, for the library's choice"), "%s", r.out);

@@ -152,27 +152,34 @@ Test(tune_files, saving_merges) {
 
 enum { WRITERS = 3, SAVES = 15 };
 
-static void *save_many(void *number) {
-    oce_device *device = test_open_device();
+typedef struct writer {
+    pthread_t thread;
+    oce_device *device;
+    int number;
+} writer;
+
+static void *save_many(void *context) {
+    const writer *w = context;
     char shape[32];
     for (int i = 0; i < SAVES; i++) {
-        snprintf(shape, sizeof shape, "m=%d", *(const int *)number * SAVES + i);
-        TEST_OK(oce_tuning_set(device, "gemm", shape, "naive", "", 1));
-        TEST_OK(oce_tune_save(device));
+        snprintf(shape, sizeof shape, "m=%d", w->number * SAVES + i);
+        TEST_OK(oce_tuning_set(w->device, "gemm", shape, "naive", "", 1));
+        TEST_OK(oce_tune_save(w->device));
     }
-    oce_device_close(device);
     return NULL;
 }
 
 Test(tune_files, savers_wait_for_each_other) {
-    pthread_t threads[WRITERS];
-    int numbers[WRITERS], found = 0;
-    for (int i = 0; i < WRITERS; i++) {
-        numbers[i] = i;
-        cr_assert_eq(pthread_create(&threads[i], NULL, save_many, &numbers[i]), 0);
-    }
+    writer writers[WRITERS];
+    int found = 0;
+    for (int i = 0; i < WRITERS; i++) /* drivers are not opened by several threads at once */
+        writers[i] = (writer){.device = test_open_device(), .number = i};
     for (int i = 0; i < WRITERS; i++)
-        pthread_join(threads[i], NULL);
+        cr_assert_eq(pthread_create(&writers[i].thread, NULL, save_many, &writers[i]), 0);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(writers[i].thread, NULL);
+        oce_device_close(writers[i].device);
+    }
     oce_device *device = test_open_device();
     for (int i = 0; i < WRITERS * SAVES; i++) {
         char shape[32];
