@@ -93,6 +93,17 @@ bool oce_check_wanted(const oce_check *check, const oce_check_subject *subject) 
     return strstr(text, check->options->only) != NULL;
 }
 
+bool oce_check_any_wanted(const oce_check *check, const oce_check_subject *subject,
+                          const char *const operations[], int count) {
+    oce_check_subject one = *subject;
+    for (int i = 0; i < count; i++) {
+        one.operation = operations[i];
+        if (oce_check_wanted(check, &one))
+            return true;
+    }
+    return false;
+}
+
 void oce_check_start(oce_check *check) {
     check->started = oce_clock_seconds();
 }

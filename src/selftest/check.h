@@ -35,6 +35,9 @@ typedef struct oce_check_subject {
 
 /* Whether the user asked for this check. */
 bool oce_check_wanted(const oce_check *check, const oce_check_subject *subject);
+/* The same for one check of several operations that run together; count: of `operations`. */
+bool oce_check_any_wanted(const oce_check *check, const oce_check_subject *subject,
+                          const char *const operations[], int count);
 
 /* `bytes` bytes of host memory, zero, until oce_check_end(). */
 oce_status oce_check_block(oce_check *check, size_t bytes, void **block);
@@ -76,7 +79,9 @@ typedef oce_status (*oce_check_group)(oce_check *check);
 
 oce_status oce_selftest_memory(oce_check *check);
 oce_status oce_selftest_convolutions(oce_check *check);
+oce_status oce_selftest_pooled_convolutions(oce_check *check);
 oce_status oce_selftest_products(oce_check *check);
+oce_status oce_selftest_heads(oce_check *check);
 oce_status oce_selftest_pools(oce_check *check);
 oce_status oce_selftest_elements(oce_check *check);
 oce_status oce_selftest_softmax(oce_check *check);
@@ -87,7 +92,9 @@ oce_status oce_selftest_models(oce_check *check);
 
 typedef struct oce_check_layer {
     const oce_layer *layer;
-    int64_t batch;
+    const oce_window *pool; /* of the max pool right above a convolution; NULL: there is none */
+    int64_t batch;          /* the network's own, or at most 4 */
+    int64_t own_batch;
     int64_t input[3], output[3]; /* height, width, channels */
 } oce_check_layer;
 

@@ -29,9 +29,19 @@ static void layer_output(oce_check_layer *l) {
     }
 }
 
+/* The window of the max pool right above convolution `index`. */
+static const oce_window *pool_above(const oce_network *network, int index) {
+    const oce_layer *layer = &network->layers[index];
+    const bool is_below_pool = layer->kind == OCE_LAYER_CONV2D &&
+                               index + 1 < network->layer_count &&
+                               layer[1].kind == OCE_LAYER_MAX_POOL;
+    return is_below_pool ? &layer[1].window : NULL;
+}
+
 /* Whether two layers compute the same, whatever their names. */
 static bool same(const oce_check_layer *a, const oce_check_layer *b) {
     return a->layer->kind == b->layer->kind && a->batch == b->batch &&
+           (a->pool == NULL) == (b->pool == NULL) &&
            memcmp(a->input, b->input, sizeof a->input) == 0 &&
            memcmp(a->output, b->output, sizeof a->output) == 0 &&
            memcmp(a->layer->window.size, b->layer->window.size, sizeof a->layer->window.size) == 0;
@@ -49,6 +59,8 @@ int oce_check_layers(bool quick, oce_check_layer layers[OCE_CHECK_LAYERS]) {
         for (int i = 0; i < network->layer_count && count < OCE_CHECK_LAYERS; i++) {
             oce_check_layer *l = &layers[count];
             *l = (oce_check_layer){.layer = &network->layers[i],
+                                   .pool = pool_above(network, i),
+                                   .own_batch = recipe.batch,
                                    .batch = quick && recipe.batch > QUICK_BATCH ? QUICK_BATCH
                                                                                 : recipe.batch};
             memcpy(l->input, input, sizeof input);

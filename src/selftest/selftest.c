@@ -19,9 +19,10 @@ const char *oce_selftest_outcome_name(oce_selftest_outcome outcome) {
 oce_status oce_selftest(oce_device *device, const oce_selftest_options *options,
                         oce_selftest_summary *summary) {
     static const oce_check_group groups[] = {
-        oce_selftest_memory,       oce_selftest_elements, oce_selftest_softmax,
-        oce_selftest_optimizers,   oce_selftest_products, oce_selftest_pools,
-        oce_selftest_convolutions, oce_selftest_models,
+        oce_selftest_memory,     oce_selftest_elements,     oce_selftest_softmax,
+        oce_selftest_optimizers, oce_selftest_products,     oce_selftest_heads,
+        oce_selftest_pools,      oce_selftest_convolutions, oce_selftest_pooled_convolutions,
+        oce_selftest_models,
     };
     oce_check check = {.device = device, .options = options, .summary = summary};
     const double started = oce_clock_seconds();

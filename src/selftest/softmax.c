@@ -1,4 +1,5 @@
-/* Softmax, cross entropy with its gradient, and predictions, of a batch of either network. */
+/* Softmax, cross entropy with and without its gradient, and predictions, of a batch of either
+ * network. */
 #include "selftest/check.h"
 
 #include "base/status.h"
@@ -10,6 +11,17 @@
 static const double bound = 1e-5;
 
 enum { CLASSES = 10 };
+
+typedef enum result { SOFTMAX, GRADIENT, LOSS, CORRECT, PREDICTIONS, ARGMAX, RESULTS } result;
+
+static const char *const operations[RESULTS] = {
+    [SOFTMAX] = "softmax",
+    [GRADIENT] = "softmax cross entropy gradient",
+    [LOSS] = "softmax cross entropy",
+    [CORRECT] = "correct predictions",
+    [PREDICTIONS] = "predictions",
+    [ARGMAX] = "argmax",
+};
 
 typedef struct batch {
     int64_t rows, dim[4];
@@ -45,12 +57,36 @@ static void check_softmax(oce_check *check, const batch *b, oce_check_subject *s
         status = oce_check_tensor(check, b->dim, NULL, &y);
     if (status == OCE_OK)
         status = oce_softmax(check->device, &logits, &y);
-    subject->operation = "softmax";
+    subject->operation = operations[SOFTMAX];
     oce_check_tensor_is(check, subject, status, &y, b->probabilities);
     oce_check_end_device(check);
 }
 
-/* The loss of the training step: sums, gradient and predictions of one call. */
+static oce_status check_argmax(oce_check *check, const batch *b, oce_check_subject *subject) {
+    const size_t bytes = (size_t)b->rows * sizeof(int32_t);
+    void *classes = NULL;
+    OCE_TRY(oce_check_block(check, bytes, &classes));
+    oce_check_start(check);
+    oce_tensor logits;
+    oce_buffer *predictions = NULL;
+    oce_status status = oce_check_tensor(check, b->dim, b->logits, &logits);
+    if (status == OCE_OK)
+        status = oce_check_buffer(check, bytes, NULL, &predictions);
+    if (status == OCE_OK)
+        status = oce_argmax(check->device, &logits, predictions);
+    if (status == OCE_OK)
+        status = oce_buffer_read(predictions, 0, classes, bytes);
+    subject->operation = operations[ARGMAX];
+    if (status == OCE_OK)
+        oce_check_compare_ints(check, subject, classes, b->classes, b->rows);
+    else
+        oce_check_status(check, subject, status);
+    oce_check_end_device(check);
+    return OCE_OK;
+}
+
+/* Sums and predictions of one call, as an evaluation makes it, or, with dlogits, a training step.
+ */
 static oce_status run_loss(oce_check *check, const batch *b, oce_tensor *dlogits,
                            oce_xent_sums *sums, int32_t *classes) {
     const size_t bytes = (size_t)b->rows * sizeof *classes;
@@ -58,7 +94,8 @@ static oce_status run_loss(oce_check *check, const batch *b, oce_tensor *dlogits
     oce_buffer *labels = NULL, *sums_buffer = NULL, *predictions = NULL, *workspace = NULL;
     const size_t workspace_bytes = oce_softmax_xent_workspace(b->rows, CLASSES);
     OCE_TRY(oce_check_tensor(check, b->dim, b->logits, &logits));
-    OCE_TRY(oce_check_tensor(check, b->dim, NULL, dlogits));
+    if (dlogits != NULL)
+        OCE_TRY(oce_check_tensor(check, b->dim, NULL, dlogits));
     OCE_TRY(oce_check_buffer(check, (size_t)b->rows, b->labels, &labels));
     OCE_TRY(oce_check_buffer(check, sizeof *sums, NULL, &sums_buffer));
     OCE_TRY(oce_check_buffer(check, bytes, NULL, &predictions));
@@ -70,7 +107,8 @@ static oce_status run_loss(oce_check *check, const batch *b, oce_tensor *dlogits
     return oce_buffer_read(sums_buffer, 0, sums, sizeof *sums);
 }
 
-static oce_status check_loss(oce_check *check, const batch *b, oce_check_subject *subject) {
+static oce_status check_loss(oce_check *check, const batch *b, bool trains,
+                             oce_check_subject *subject) {
     static const int64_t one[4] = {1, 1, 1, 1};
     void *block = NULL;
     OCE_TRY(oce_check_block(check, (size_t)b->rows * sizeof(int32_t), &block));
@@ -78,33 +116,42 @@ static oce_status check_loss(oce_check *check, const batch *b, oce_check_subject
     oce_tensor dlogits;
     oce_xent_sums sums = {NAN, -1};
     oce_check_start(check);
-    const oce_status status = run_loss(check, b, &dlogits, &sums, classes);
-    subject->operation = "softmax cross entropy gradient";
-    oce_check_tensor_is(check, subject, status, &dlogits, b->dlogits);
+    const oce_status status = run_loss(check, b, trains ? &dlogits : NULL, &sums, classes);
+    snprintf(subject->family, sizeof subject->family, "%s", trains ? "training" : "evaluation");
+    subject->operation = operations[trains ? GRADIENT : LOSS];
+    if (trains)
+        oce_check_tensor_is(check, subject, status, &dlogits, b->dlogits);
+    else if (status != OCE_OK)
+        oce_check_status(check, subject, status);
+    oce_check_end_device(check);
     if (status != OCE_OK)
         return OCE_OK;
-    subject->operation = "softmax cross entropy";
+    subject->operation = operations[LOSS];
     oce_check_compare(check, subject, &sums.loss, &b->sums.loss, one);
-    subject->operation = "correct predictions";
+    subject->operation = operations[CORRECT];
     oce_check_compare_ints(check, subject, &sums.correct, &b->sums.correct, 1);
-    subject->operation = "predictions";
+    subject->operation = operations[PREDICTIONS];
     oce_check_compare_ints(check, subject, classes, b->classes, b->rows);
     return OCE_OK;
 }
 
 oce_status oce_selftest_softmax(oce_check *check) {
-    const int64_t sizes[] = {50, 128, 1000};
+    const int64_t sizes[] = {1, 50, 128, 1000};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        oce_check_subject subject = {.operation = "softmax", .bound = bound};
+        oce_check_subject subject = {.bound = bound};
         snprintf(subject.shape, sizeof subject.shape, "%lldx%d", (long long)sizes[i], CLASSES);
         batch b;
-        if (!oce_check_wanted(check, &subject))
+        if (!oce_check_any_wanted(check, &subject, operations, RESULTS))
             continue;
         oce_status status = draw(check, sizes[i], &b);
         if (status == OCE_OK) {
             check_softmax(check, &b, &subject);
-            status = check_loss(check, &b, &subject);
+            status = check_argmax(check, &b, &subject);
         }
+        if (status == OCE_OK)
+            status = check_loss(check, &b, true, &subject);
+        if (status == OCE_OK)
+            status = check_loss(check, &b, false, &subject);
         oce_check_end(check);
         OCE_TRY(status);
     }
