@@ -103,7 +103,53 @@ Test(cli_train, profile_names_layers_and_passes) {
     cr_expect(strstr(r.out, "conv2 weight gradient") != NULL, "%s", r.out);
     cr_expect(strstr(r.out, "conv1 input gradient") == NULL, "nobody needs that one");
     cr_expect(strstr(r.out, "optimizer") != NULL);
+    cr_expect(strstr(r.out, "GFLOPS  of peak") != NULL && strstr(r.out, "GB/s  family") != NULL);
     command_free(&r);
+    scratch_remove(folder);
+}
+
+/* Launches of a row of the profile. */
+static int launches(const command_result *r, const char *row) {
+    const char *line = strstr(r->out, row);
+    cr_assert(line != NULL, "no %s in\n%s%s", row, r->out, r->err);
+    return atoi(line + strlen(row));
+}
+
+/* The test at the end is not a part of the training's profile, and has one if nothing is trained.
+ */
+Test(cli_train, profile_is_of_the_training) {
+    char *folder = scratch_create();
+    const char *records = write_records(folder, "records.bin", -1);
+    const char *few = scratch_path(folder, "few.bin"), *model = scratch_path(folder, "model");
+    char *bytes = file_load(records, NULL);
+    file_store(few, bytes, (size_t)RECORDS / 3 * RECORD);
+    free(bytes);
+    int forward[2], tested[2];
+    for (int i = 0; i < 2; i++) {
+        command_result r = TRAIN("--quiet", "--train-file", records, "--test-file",
+                                 i == 0 ? few : records, "--profile", "--steps", "1");
+        cr_assert_eq(r.code, 0, "%s", r.err);
+        const char *profile = strstr(r.out, "profile of the training:\n");
+        cr_expect(profile != NULL && profile < strstr(r.out, "test accuracy"), "%s", r.out);
+        cr_expect_eq(launches(&r, "\noptimizer "), 1, "%s", r.out);
+        forward[i] = launches(&r, "\nconv1 forward ");
+        command_free(&r);
+    }
+    cr_expect_eq(forward[0], forward[1], "%d launches, then %d", forward[0], forward[1]);
+    command_result r = TRAIN("--quiet", RECORD_FILES(records), "--model-dir", model, "--save-final",
+                             "--steps", "1");
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    command_free(&r);
+    for (int i = 0; i < 2; i++) {
+        r = TRAIN("--quiet", "--test-file", i == 0 ? few : records, "--profile", "--model-dir",
+                  model);
+        cr_assert_eq(r.code, 0, "%s", r.err);
+        cr_expect(strstr(r.out, "profile of the test:\n") != NULL, "%s", r.out);
+        cr_expect(strstr(r.out, "\noptimizer ") == NULL, "%s", r.out);
+        tested[i] = launches(&r, "\nconv1 forward ");
+        command_free(&r);
+    }
+    cr_expect_gt(tested[1], tested[0]);
     scratch_remove(folder);
 }
 

@@ -84,16 +84,19 @@ static void print_result(const bench_session *s, const char *network, bool train
            cli_format_bytes(r->process_bytes, process, sizeof process));
 }
 
-static json_t *layers_json(const cli_profile *profile) {
+static json_t *layers_json(const oce_model *model, const cli_profile *profile) {
     json_t *layers = json_array();
     char build[512];
     for (int i = 0; i < profile->label_count; i++) {
         const oce_profile_entry *sum = &profile->labels[i];
         if (sum->launches == 0)
             continue;
+        const cli_pass pass = cli_find_pass(model, profile, sum);
         json_array_append_new(
             layers,
-            json_pack("{s:s, s:f, s:f, s:f, s:f, s:s, s:s}", "label", sum->label, "launches",
+            json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s}", "label", sum->label,
+                      "family", pass.family, "bytes", pass.bytes / PROFILED_RUNS, "gb_per_second",
+                      sum->seconds > 0 ? 1e-9 * pass.bytes / sum->seconds : 0.0, "launches",
                       (double)sum->launches / PROFILED_RUNS, "seconds",
                       sum->seconds / PROFILED_RUNS, "share",
                       profile->seconds > 0 ? sum->seconds / profile->seconds : 0.0, "gflops",
@@ -115,8 +118,9 @@ static void result_json(const bench_session *s, const char *network, const model
                   "seconds", bench_timing_json(&r->timing), "images_per_second",
                   1 / r->seconds_of_image, "flops", r->info.flops, "gflops", 1e-9 * rate,
                   "peak_share", rate / s->peak.flops, "device_bytes", (json_int_t)r->info.memory,
-                  "process_bytes", (json_int_t)r->process_bytes, "layers", layers_json(profile),
-                  "kernels", cli_profile_json(profile, PROFILED_RUNS)));
+                  "process_bytes", (json_int_t)r->process_bytes, "layers",
+                  layers_json(r->info.model, profile), "kernels",
+                  cli_profile_json(profile, PROFILED_RUNS)));
 }
 
 /* In a pass of its own: recording changes what it records. */
@@ -129,14 +133,14 @@ static oce_status profile_layers(const bench_session *s, oce_bench *bench) {
 
 static oce_status report(bench_session *s, const char *network, bool training,
                          const model_result *r) {
-    if (!s->given->json) {
-        print_result(s, network, training, r);
-        return cli_report_profile(stdout, s->device, PROFILED_RUNS, s->peak.flops);
-    }
     cli_profile profile;
     const oce_status status = cli_profile_read(s->device, &profile);
-    if (status == OCE_OK)
+    if (status == OCE_OK && s->given->json)
         result_json(s, network, r, &profile);
+    if (status == OCE_OK && !s->given->json) {
+        print_result(s, network, training, r);
+        cli_report_profile(stdout, r->info.model, &profile, PROFILED_RUNS, s->peak.flops);
+    }
     cli_profile_release(&profile);
     return status;
 }

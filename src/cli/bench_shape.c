@@ -1,7 +1,6 @@
 /* Shapes of operations: a user's own, and those of the two networks. */
 #include "cli/bench.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,8 @@ typedef struct shape_key {
 static bool parse_number(const char *text, int64_t least, int64_t most, int64_t *number) {
     if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0')
         return false;
-    errno = 0;
-    *number = strtoll(text, NULL, 10);
-    return errno == 0 && *number >= least && *number <= most;
+    *number = strtoll(text, NULL, 10); /* too large: the largest, and so above `most` */
+    return *number >= least && *number <= most;
 }
 
 static bool read_number(const cli_call *call, const shape_key *key, const char *text) {

@@ -7,6 +7,8 @@
 #include "cli/train_options.h"
 #include "cli/verbs.h"
 
+#include <ocelli/bench.h>
+
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -133,22 +135,46 @@ static oce_status test(session *s, oce_model *model, const oce_dataset *dataset)
     return status;
 }
 
+/* Prints what was recorded, as far as --profile asks for it, and records no more. */
+static oce_status report_profile(const session *s, oce_device *device, const oce_model *model,
+                                 const char *what) {
+    const oce_bench_options usual = {.seconds = 0.2};
+    oce_peak peak = {0};
+    cli_profile profile;
+    if (!s->given->profile)
+        return OCE_OK;
+    const oce_status status = cli_profile_read(device, &profile);
+    if (status == OCE_OK) {
+        if (oce_bench_peak(device, &usual, &peak) != OCE_OK) {
+            cli_progress_line(stderr, "ocelli: warning: the device's peak is not known: %s",
+                              oce_last_error());
+            peak.flops = 0;
+        }
+        printf("profile of %s:\n", what);
+        cli_report_profile(stdout, model, &profile, 0, peak.flops);
+    }
+    cli_profile_release(&profile);
+    return status == OCE_OK ? oce_device_profile_stop(device) : status;
+}
+
 /* Trains and tests; a restored model is only tested. */
 static int run_and_test(session *s, oce_device *device, oce_model *model, const cli_data *data,
                         const cli_start *start, oce_train_options *options) {
-    const oce_status status =
-        start->mode == CLI_START_TEST ? OCE_OK : train(s, model, data, options);
+    const bool trains = start->mode != CLI_START_TEST;
+    const oce_status status = trains ? train(s, model, data, options) : OCE_OK;
     if (s->log_failed)
         return cli_error("writing %s: %s", s->given->log, strerror(errno));
     if (status == OCE_ERROR_INTERRUPTED) {
         fprintf(stderr, "ocelli: %s\n", oce_last_error());
         return CLI_INTERRUPTED;
     }
-    if (status != OCE_OK || test(s, model, data->test) != OCE_OK)
+    if (status != OCE_OK ||
+        (trains && report_profile(s, device, model, "the training") != OCE_OK) ||
+        test(s, model, data->test) != OCE_OK)
         return cli_failure();
     if (s->log_failed)
         return cli_error("writing %s: %s", s->given->log, strerror(errno));
-    if (s->given->profile && cli_report_profile(stdout, device, 0, 0) != OCE_OK)
+    if (!trains && report_profile(s, device, model, "the test") != OCE_OK)
         return cli_failure();
     return CLI_SUCCESS;
 }

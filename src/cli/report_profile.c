@@ -44,6 +44,7 @@ oce_status cli_profile_read(oce_device *device, cli_profile *profile) {
     if (status != OCE_OK)
         return status;
     const size_t most = (size_t)count + 1;
+    int labels = 0, kernels = 0;
     double *costliest = calloc(most, sizeof *costliest);
     profile->labels = calloc(most, sizeof *profile->labels);
     profile->kernels = calloc(most, sizeof *profile->kernels);
@@ -51,8 +52,8 @@ oce_status cli_profile_read(oce_device *device, cli_profile *profile) {
         count = 0; /* no memory: an empty profile, as cli_table_create() gives an empty table */
     for (int i = 0; i < count; i++) {
         const oce_profile_entry *entry = &entries[i];
-        const int label = add_entry(profile->labels, profile->label_count, entry, has_label);
-        profile->label_count += label == profile->label_count;
+        const int label = add_entry(profile->labels, labels, entry, has_label);
+        labels += label == labels;
         profile->seconds += entry->seconds;
         if (entry->launches == 0)
             continue; /* the label's flops only */
@@ -61,11 +62,13 @@ oce_status cli_profile_read(oce_device *device, cli_profile *profile) {
             profile->labels[label].kernel = entry->kernel;
             profile->labels[label].build = entry->build;
         }
-        const int kernel = add_entry(profile->kernels, profile->kernel_count, entry, has_kernel);
+        const int kernel = add_entry(profile->kernels, kernels, entry, has_kernel);
         profile->kernels[kernel].kernel = entry->kernel;
         profile->kernels[kernel].build = entry->build;
-        profile->kernel_count += kernel == profile->kernel_count;
+        kernels += kernel == kernels;
     }
+    profile->label_count = labels;
+    profile->kernel_count = kernels;
     if (profile->kernel_count > 0)
         qsort(profile->kernels, (size_t)profile->kernel_count, sizeof *profile->kernels,
               by_seconds);
@@ -125,8 +128,24 @@ json_t *cli_profile_json(const cli_profile *profile, int runs) {
     return array;
 }
 
-static void add_label(cli_table *table, const cli_profile *profile, const oce_profile_entry *sum,
-                      int runs, double peak) {
+/* An amount a second. */
+static void rate_cell(cli_table *table, double amount, double seconds, double unit) {
+    if (amount > 0 && seconds > 0)
+        cli_table_cell(table, "%.1f", amount / seconds / unit);
+    else
+        cli_table_cell(table, "-");
+}
+
+static void share_cell(cli_table *table, double amount, double seconds, double peak) {
+    if (amount > 0 && seconds > 0)
+        cli_table_cell(table, "%.0f %%", 100 * amount / seconds / peak);
+    else
+        cli_table_cell(table, "-");
+}
+
+static void add_label(cli_table *table, const oce_model *model, const cli_profile *profile,
+                      const oce_profile_entry *sum, int runs, double peak) {
+    const cli_pass pass = cli_find_pass(model, profile, sum);
     char build[512];
     const double share = profile->seconds > 0 ? sum->seconds / profile->seconds : 0;
     cli_table_cell(table, "%s", sum->label);
@@ -138,33 +157,30 @@ static void add_label(cli_table *table, const cli_profile *profile, const oce_pr
         cli_table_cell(table, "%.3f", sum->seconds);
     }
     cli_table_cell(table, "%.1f %%", 100 * share);
-    if (sum->flops > 0 && sum->seconds > 0)
-        cli_table_cell(table, "%.1f", 1e-9 * sum->flops / sum->seconds);
-    else
-        cli_table_cell(table, "-");
-    if (peak > 0 && sum->flops > 0 && sum->seconds > 0)
-        cli_table_cell(table, "%.0f %%", 100 * sum->flops / sum->seconds / peak);
-    else if (peak > 0)
-        cli_table_cell(table, "-");
+    rate_cell(table, sum->flops, sum->seconds, 1e9);
+    if (peak > 0)
+        share_cell(table, sum->flops, sum->seconds, peak);
+    rate_cell(table, pass.bytes, sum->seconds, 1e9);
+    cli_table_cell(table, "%s", pass.family[0] != '\0' ? pass.family : "-");
     cli_table_cell(table, "%s %s", sum->kernel, cli_build_text(sum->build, build, sizeof build));
 }
 
-oce_status cli_report_profile(FILE *stream, oce_device *device, int runs, double peak) {
-    cli_profile profile;
-    const oce_status status = cli_profile_read(device, &profile);
+void cli_report_profile(FILE *stream, const oce_model *model, const cli_profile *profile, int runs,
+                        double peak) {
     char columns[128];
-    snprintf(columns, sizeof columns, "<layer and pass>launches>%s>share>GFLOPS%s<costliest kernel",
+    snprintf(columns, sizeof columns,
+             "<layer and pass>launches>%s>share>GFLOPS%s>GB/s<family<costliest kernel",
              runs > 0 ? "ms" : "seconds", peak > 0 ? ">of peak" : "");
-    cli_table *table = status == OCE_OK ? cli_table_create(columns) : NULL;
-    for (int i = 0; i < profile.label_count; i++)
-        if (profile.labels[i].launches > 0)
-            add_label(table, &profile, &profile.labels[i], runs, peak);
+    cli_table *table = cli_table_create(columns);
+    for (int i = 0; i < profile->label_count; i++)
+        if (profile->labels[i].launches > 0)
+            add_label(table, model, profile, &profile->labels[i], runs, peak);
     cli_table_rule(table);
     cli_table_cell(table, "all kernels");
     cli_table_cell(table, "%s", "");
-    cli_table_cell(table, "%.3f", runs > 0 ? 1e3 * profile.seconds / runs : profile.seconds);
+    cli_table_cell(table, "%.3f", runs > 0 ? 1e3 * profile->seconds / runs : profile->seconds);
     cli_table_print(table, stream, 0);
     cli_table_destroy(table);
-    cli_profile_release(&profile);
-    return status;
+    fprintf(stream, "\nGB/s: a layer's inputs, weights and outputs, read and written once%s\n",
+            peak > 0 ? "; peak: of multiply-adds" : "");
 }

@@ -88,7 +88,10 @@ const cli_option cli_train_options[] = {
      .help = "start a new run with the variables, and the optimizer's slots if there, of this "
              "checkpoint"},
     {"profile", NULL, CLI_FLAG(VALUES, profile),
-     .help = "print the time and GFLOPS of every layer and pass at the end"},
+     .help =
+         "print time, GFLOPS, share of the measured peak, GB/s and algorithm of every layer and "
+         "pass: of the training, evaluations on the way included, without the test at its end; "
+         "of the test, if a model is restored for it alone"},
     CLI_QUIET_OPTION(VALUES, quiet),
     {0},
 };
