@@ -71,6 +71,11 @@ Test(device, vector_width_can_be_lowered_not_raised) {
                   cases[i].text, oce_device_limits(device)->vector_width);
         oce_device_close(device);
     }
+    setenv("OCELLI_CAP", "vector=4", 1);
+    setenv("OCELLI_VECTOR_WIDTH", "16", 1);
+    device = test_open_device();
+    cr_expect_eq(oce_device_limits(device)->vector_width, 4);
+    oce_device_close(device);
 }
 
 /* ---- Drivers: the loader reads OCL_ICD_VENDORS at the first call in a process, so each test makes

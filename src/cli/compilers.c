@@ -28,11 +28,6 @@ void cli_compilers_init(char **argv) {
     command = argv;
 }
 
-const char *cli_own_program(void) {
-    static const char self[] = "/proc/self/exe";
-    return access(self, X_OK) == 0 ? self : "ocelli";
-}
-
 /* Takes a step, or gives answers, with images and labels of zeros. */
 static oce_status run_once(oce_model *model) {
     const oce_network *network = oce_model_network(model);

@@ -10,6 +10,8 @@
 #ifndef CLI_COMPILERS_H
 #define CLI_COMPILERS_H
 
+#include "cli/own_program.h"
+
 #include <ocelli/model.h>
 
 #include <stdbool.h>
@@ -25,8 +27,4 @@ bool cli_compilers_start(oce_device *device, const oce_network *network,
 
 /* Ends those that are still at work. */
 void cli_compilers_stop(void);
-
-/* The path of this program, for exec; where the system does not say, a name to be looked up. */
-const char *cli_own_program(void);
-
 #endif

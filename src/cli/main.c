@@ -99,6 +99,7 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    cli_own_program_init(argc > 0 ? argv[0] : NULL);
     cli_compilers_init(argv);
     const int code = run(argc > 0 ? argc - 1 : 0, argv + 1);
     /* a full disk behind stdout must not go unnoticed */
