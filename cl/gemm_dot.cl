@@ -6,14 +6,16 @@
 
 #define LANES 64 /* part of the result: the order of the sum */
 
+#define LANES_KERNEL __kernel __attribute__((reqd_work_group_size(LANES, 1, 1)))
+
 /*
  * op(A)[i][l] is a[i * a_row + l * a_step], op(B)[l][j] is b[l * b_step + j * b_column]; c: [m,n];
  * bias: [n] or NULL. Every lane sums the steps that are LANES apart, then they are summed in a tree.
  * Groups of LANES items: (n, m).
  */
-__kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void
-gemm_dot(IN(a), IN(b), IN(bias), OUT(c), const int n, const int k, const long a_row,
-         const long a_step, const long b_step, const long b_column, const int relu) {
+LANES_KERNEL void gemm_dot(IN(a), IN(b), IN(bias), OUT(c), const int n, const int k,
+                           const long a_row, const long a_step, const long b_step,
+                           const long b_column, const int relu) {
     __local float sums[LANES];
     const int item = get_local_id(0), column = get_group_id(0);
     const long row = get_group_id(1);
