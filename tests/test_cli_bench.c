@@ -262,6 +262,42 @@ Test(cli_bench, family_and_bytes_of_each_pass) {
     json_decref(root);
 }
 
+static const json_t *find_in(const json_t *list, const char *key, const char *value) {
+    const json_t *each = NULL;
+    size_t i = 0;
+    json_array_foreach(list, i, each) {
+        if (strcmp(text(each, key), value) == 0)
+            return each;
+    }
+    return NULL;
+}
+
+/* The families are those that `ocelli info` tells of the same plan. */
+Test(cli_bench, families_as_planned) {
+    static const char *const passes[][2] = {{"forward", "forward"},
+                                            {"input gradient", "input_grad"},
+                                            {"weight gradient", "filter_grad"}};
+    command_result result = BENCH("train", "mnist", "--json", "--batch", "8");
+    json_t *root = parse(&result);
+    result = command_ocelli(NULL, "info", "mnist", "--json", "--batch", "8");
+    json_t *info = parse(&result);
+    const json_t *layer = NULL;
+    size_t i = 0, found = 0;
+    json_array_foreach(json_object_get(info, "layers"), i, layer) {
+        for (size_t j = 0; j < 3; j++) {
+            char label[64];
+            snprintf(label, sizeof label, "%s %s", text(layer, "name"), passes[j][0]);
+            const json_t *row = find_in(json_object_get(root, "layers"), "label", label);
+            if (row != NULL)
+                cr_expect_str_eq(text(row, "family"), text(layer, passes[j][1]), "%s", label);
+            found += row != NULL;
+        }
+    }
+    cr_expect(found >= 11, "%zu rows of layers", found);
+    json_decref(root);
+    json_decref(info);
+}
+
 /* What is computed with the pool above writes no output of its own. */
 Test(cli_bench, bytes_with_the_pool_above) {
     command_result result = BENCH("infer", "mnist", "--json", "--images", "1");
