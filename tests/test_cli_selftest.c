@@ -155,6 +155,76 @@ Test(cli_selftest, finds_a_wrong_element_of_prepared_weights, .timeout = 120) {
     command_free(&wrong);
 }
 
+/* ---- The verdict ---------------------------------------------------------------------------- */
+
+static void expect_verdict(const char *fault, const char *only, int code, const char *verdict) {
+    char text[64];
+    snprintf(text, sizeof text, "OCELLI_FAULT=%s", fault);
+    const char *const environment[] = {text, NULL};
+    skip_on_simulator();
+    command_result result = command_ocelli(environment, "selftest", "--quick", "--only", only);
+    cr_expect_eq(result.code, code, "%s: %s%s", fault, result.out, result.err);
+    cr_expect(strstr(result.out, verdict) != NULL, "%s: no \"%s\" in:\n%s", fault, verdict,
+              result.out);
+    command_free(&result);
+}
+
+Test(cli_selftest, verdict_tells_wrong_results_builds_and_calls_apart, .timeout = 120) {
+    expect_verdict("allocation=3", "order of the queue", 1,
+                   "verdict:  FAILED: checks with other calls that failed (memory, say): 1. Please "
+                   "report the text above\n");
+    expect_verdict("build=softmax.cl,build=softmax_group.cl", "argmax, 50x10", 1,
+                   "verdict:  FAILED: checks with programs that did not build: 4. Please report");
+    expect_verdict("result=argmax", "argmax, 50x10", 1,
+                   "verdict:  FAILED: checks with wrong results: 1. This device computes wrongly");
+    expect_verdict("build=random.cl,result=relu", "transfers", 0,
+                   "verdict:  passed (a part only)\n");
+    expect_verdict("build=random.cl,result=relu", "100003, ", 1,
+                   "verdict:  FAILED: checks with wrong results: 1; with programs that did not "
+                   "build: 2. This device computes wrongly");
+}
+
+/* Convolution falls back to another family where one does not build. */
+Test(cli_selftest, verdict_has_notices_of_what_was_passed_over, .timeout = 120) {
+    static const char *const environment[] = {
+        "OCELLI_DEVICE_CLASS=cpu",
+        "OCELLI_FAULT=build=conv2d_winograd.cl,build=conv2d_winograd_few.cl", NULL};
+    skip_on_simulator();
+    command_result text =
+        command_ocelli(environment, "selftest", "--quick", "--only", "4x14x14x32, 5x5");
+    cr_expect_eq(text.code, 0, "%s%s", text.out, text.err);
+    cr_expect(strstr(text.out, "\nnotice:   ") != NULL, "%s", text.out);
+    cr_expect(strstr(text.out, "verdict:  passed (a part only), but see the notices\n") != NULL,
+              "%s", text.out);
+    cr_expect(strstr(text.err, "ocelli: warning: ") != NULL, "%s", text.err);
+    command_free(&text);
+    command_result json =
+        command_ocelli(environment, "selftest", "--quick", "--only", "4x14x14x32, 5x5", "--json");
+    json_t *root = json_loads(json.out, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(root != NULL, "%s", json.out);
+    cr_expect_gt(json_array_size(json_object_get(root, "notices")), 0, "%s", json.out);
+    json_decref(root);
+    command_free(&json);
+}
+
+Test(cli_selftest, json_has_causes, .timeout = 120) {
+    static const char *const environment[] = {"OCELLI_FAULT=allocation=3", NULL};
+    command_result result = command_ocelli(environment, "selftest", "--quick", "--json", "--only",
+                                           "order of the queue");
+    json_t *root = json_loads(result.out, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(root != NULL, "%s", result.out);
+    const json_t *check = json_array_get(json_object_get(root, "checks"), 0);
+    const json_t *summary = json_object_get(root, "summary");
+    cr_expect_str_eq(json_string_value(json_object_get(check, "cause")), "call");
+    cr_expect_eq(json_integer_value(json_object_get(summary, "call_failures")), 1);
+    cr_expect_eq(json_integer_value(json_object_get(summary, "wrong_results")), 0);
+    cr_expect_eq(json_integer_value(json_object_get(summary, "build_failures")), 0);
+    cr_expect_str_eq(json_string_value(json_object_get(summary, "verdict")),
+                     "FAILED: checks with other calls that failed (memory, say): 1");
+    json_decref(root);
+    command_free(&result);
+}
+
 Test(cli_selftest, says_when_nothing_was_checked) {
     command_result result = command_ocelli(NULL, "selftest", "--quick", "--only", "no such thing");
     cr_expect_eq(result.code, 1);

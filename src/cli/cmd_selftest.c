@@ -2,6 +2,7 @@
 #include "cli/json.h"
 #include "cli/open_device.h"
 #include "cli/options.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 
@@ -28,7 +29,7 @@ static const cli_option options[] = {
 /* What the reports go to. */
 typedef struct output {
     const selftest_values *given;
-    json_t *checks; /* with --json */
+    json_t *checks, *notices; /* with --json */
 } output;
 
 static json_t *json_result(const oce_selftest_result *r) {
@@ -37,6 +38,7 @@ static json_t *json_result(const oce_selftest_result *r) {
     json_object_set_new(object, "shape", cli_json_text(r->shape));
     json_object_set_new(object, "family", cli_json_text(r->family));
     json_object_set_new(object, "outcome", cli_json_text(oce_selftest_outcome_name(r->outcome)));
+    json_object_set_new(object, "cause", cli_json_text(oce_selftest_cause_name(r->cause)));
     json_object_set_new(object, "message", cli_json_text(r->message));
     json_object_set_new(object, "error", cli_json_number(r->error));
     json_object_set_new(object, "bound", cli_json_number(r->bound));
@@ -91,22 +93,62 @@ static void print_device(const oce_device *device) {
            info->local_memory_is_real ? "" : " (plain memory)", info->vector_width, loops);
 }
 
-static void print_verdict(const selftest_values *given, const oce_selftest_summary *s) {
+/* What the device has to say, of programs that did not build and were passed over, for one: as
+ * every verb says it, and in the report. Returns how many notices there were. */
+static int report_notices(const output *out, oce_device *device) {
+    int count = 0;
+    for (const char *notice; (notice = oce_device_take_notice(device)) != NULL; count++) {
+        cli_progress_line(stderr, "ocelli: warning: %s", notice);
+        if (out->given->json)
+            json_array_append_new(out->notices, cli_json_text(notice));
+        else
+            printf("notice:   %s\n", notice);
+    }
+    return count;
+}
+
+enum { VERDICT_BYTES = 256 };
+
+static const char *verdict_of(const selftest_values *given, const oce_selftest_summary *s,
+                              int notices, char text[VERDICT_BYTES]) {
+    const struct {
+        const char *name;
+        long long count;
+    } causes[] = {{"with wrong results", (long long)s->wrong_results},
+                  {"with programs that did not build", (long long)s->build_failures},
+                  {"with other calls that failed (memory, say)", (long long)s->call_failures}};
+    size_t end = 0;
+    if (s->failed == 0 && s->passed == 0)
+        return "nothing was checked";
+    if (s->failed == 0) {
+        snprintf(text, VERDICT_BYTES, "passed%s%s",
+                 given->only != NULL ? " (a part only)"
+                 : given->quick      ? " (quick form)"
+                                     : "",
+                 notices > 0 ? ", but see the notices" : "");
+        return text;
+    }
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        if (causes[i].count > 0)
+            end += (size_t)snprintf(text + end, VERDICT_BYTES - end, "%s%s: %lld",
+                                    end == 0 ? "FAILED: checks " : "; ", causes[i].name,
+                                    causes[i].count);
+    return text;
+}
+
+static void print_verdict(const char *verdict, const oce_selftest_summary *s) {
     printf("checks:   %lld passed, %lld failed, %lld skipped (a family that does not serve the "
            "shape or device), %.1f s\n",
            (long long)s->passed, (long long)s->failed, (long long)s->skipped, s->seconds);
-    if (s->failed > 0)
-        printf("verdict:  FAILED: this device gives wrong results with this driver, or one of the "
-               "kernels is wrong. Please report the text above\n");
-    else if (s->passed == 0)
-        printf("verdict:  nothing was checked\n");
-    else
-        printf("verdict:  passed%s\n", given->only != NULL ? " (a part only)"
-                                       : given->quick      ? " (quick form)"
-                                                           : "");
+    printf("verdict:  %s%s\n", verdict,
+           s->wrong_results > 0 ? ". This device computes wrongly with this driver, or one of the "
+                                  "kernels is wrong. Please report the text above"
+           : s->failed > 0      ? ". Please report the text above"
+                                : "");
 }
 
-static int print_json(const oce_device_info *info, json_t *checks, const oce_selftest_summary *s) {
+static int print_json(const oce_device_info *info, const output *out, const char *verdict,
+                      const oce_selftest_summary *s) {
     json_t *root = json_object(), *device = json_object(), *summary = json_object();
     json_object_set_new(device, "selector", cli_json_text(info->selector));
     json_object_set_new(device, "name", cli_json_text(info->name));
@@ -117,16 +159,23 @@ static int print_json(const oce_device_info *info, json_t *checks, const oce_sel
     json_object_set_new(summary, "passed", json_integer(s->passed));
     json_object_set_new(summary, "failed", json_integer(s->failed));
     json_object_set_new(summary, "skipped", json_integer(s->skipped));
+    json_object_set_new(summary, "wrong_results", json_integer(s->wrong_results));
+    json_object_set_new(summary, "build_failures", json_integer(s->build_failures));
+    json_object_set_new(summary, "call_failures", json_integer(s->call_failures));
+    json_object_set_new(summary, "verdict", cli_json_text(verdict));
     json_object_set_new(summary, "seconds", cli_json_number(s->seconds));
     json_object_set_new(root, "device", device);
-    json_object_set_new(root, "checks", checks);
+    json_object_set_new(root, "checks", out->checks);
+    json_object_set_new(root, "notices", out->notices);
     json_object_set_new(root, "summary", summary);
     return cli_json_print(root);
 }
 
 static int test(const selftest_values *given, oce_device *device) {
     const oce_device_info *info = oce_device_get_info(device);
-    output out = {.given = given, .checks = given->json ? json_array() : NULL};
+    output out = {.given = given,
+                  .checks = given->json ? json_array() : NULL,
+                  .notices = given->json ? json_array() : NULL};
     const oce_selftest_options options_of_test = {
         .quick = given->quick, .only = given->only, .report = report, .user = &out};
     oce_selftest_summary summary;
@@ -134,13 +183,17 @@ static int test(const selftest_values *given, oce_device *device) {
         print_device(device);
     if (oce_selftest(device, &options_of_test, &summary) != OCE_OK) {
         json_decref(out.checks);
+        json_decref(out.notices);
         return cli_failure();
     }
+    char text[VERDICT_BYTES];
+    const int notices = report_notices(&out, device);
+    const char *verdict = verdict_of(given, &summary, notices, text);
     int code = CLI_SUCCESS;
     if (given->json)
-        code = print_json(info, out.checks, &summary);
+        code = print_json(info, &out, verdict, &summary);
     else
-        print_verdict(given, &summary);
+        print_verdict(verdict, &summary);
     if (summary.passed + summary.failed == 0)
         return cli_error("no check%s%s%s ran", given->only != NULL ? " that holds \"" : "",
                          given->only != NULL ? given->only : "", given->only != NULL ? "\"" : "");

@@ -117,9 +117,21 @@ static void report(oce_check *check, const oce_check_subject *subject,
     result->bound = subject->bound;
     int64_t *const counters[] = {&check->summary->passed, &check->summary->failed,
                                  &check->summary->skipped};
+    int64_t *const causes[] = {NULL, &check->summary->wrong_results,
+                               &check->summary->build_failures, &check->summary->call_failures};
     ++*counters[result->outcome];
+    if (result->cause != OCE_SELFTEST_NO_FAILURE)
+        ++*causes[result->cause];
     if (check->options->report != NULL)
         check->options->report(result, check->options->user);
+}
+
+static oce_selftest_cause cause_of(oce_status status) {
+    if (status == OCE_OK || status == OCE_ERROR_UNSUPPORTED)
+        return OCE_SELFTEST_NO_FAILURE;
+    if (status == OCE_ERROR_BUILD)
+        return OCE_SELFTEST_BUILD;
+    return (int)status == (int)OCE_CHECK_WRONG ? OCE_SELFTEST_WRONG : OCE_SELFTEST_CALL;
 }
 
 void oce_check_status(oce_check *check, const oce_check_subject *subject, oce_status status) {
@@ -127,6 +139,7 @@ void oce_check_status(oce_check *check, const oce_check_subject *subject, oce_st
         .outcome = status == OCE_OK                  ? OCE_SELFTEST_PASSED
                    : status == OCE_ERROR_UNSUPPORTED ? OCE_SELFTEST_SKIPPED
                                                      : OCE_SELFTEST_FAILED,
+        .cause = cause_of(status),
         .message = status == OCE_OK ? "" : oce_last_error(),
         .seconds = oce_clock_seconds() - check->started,
     };
@@ -160,6 +173,7 @@ void oce_check_compare(oce_check *check, const oce_check_subject *subject, const
     char message[256] = "";
     if (first >= 0) {
         result.outcome = OCE_SELFTEST_FAILED;
+        result.cause = OCE_SELFTEST_WRONG;
         const int64_t row = first / dim[3], line = row / dim[2];
         snprintf(message, sizeof message,
                  "%lld of %lld wrong, the first at [%lld,%lld,%lld,%lld]: %.9g instead of %.9g",
@@ -184,6 +198,7 @@ void oce_check_compare_ints(oce_check *check, const oce_check_subject *subject, 
     char message[128] = "";
     if (first >= 0) {
         result.outcome = OCE_SELFTEST_FAILED;
+        result.cause = OCE_SELFTEST_WRONG;
         snprintf(message, sizeof message,
                  "%lld of %lld wrong, the first is number %lld: %d instead of %d",
                  (long long)result.wrong, (long long)count, (long long)first, (int)got[first],

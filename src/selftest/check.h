@@ -54,8 +54,12 @@ oce_status oce_check_tensor(oce_check *check, const int64_t dim[4], const float 
 /* The time counts from here. */
 void oce_check_start(oce_check *check);
 
+/* The status of a check that found itself that a result is wrong. */
+enum { OCE_CHECK_WRONG = OCE_ERROR_DIVERGED };
+
 /* Ends a check with a status: OCE_OK passed, OCE_ERROR_UNSUPPORTED skipped, else failed, with the
- * library's message. */
+ * library's message: OCE_CHECK_WRONG for a wrong result, OCE_ERROR_BUILD for a program, any other
+ * for a call. */
 void oce_check_status(oce_check *check, const oce_check_subject *subject, oce_status status);
 /* Ends a check by comparing `count` floats; dim: four extents, to name a wrong element. */
 void oce_check_compare(oce_check *check, const oce_check_subject *subject, const float *got,

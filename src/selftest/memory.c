@@ -39,8 +39,8 @@ static oce_status check_transfers(oce_check *check) {
     memset(source + 128, 0, 4096);
     for (size_t i = 0; status == OCE_OK && i < TRANSFER; i++)
         if (source[i] != target[i])
-            status = oce_fail(OCE_ERROR_OPENCL, "byte %zu came back as %d instead of %d", i,
-                              target[i], source[i]);
+            status = oce_fail((oce_status)OCE_CHECK_WRONG, "byte %zu came back as %d instead of %d",
+                              i, target[i], source[i]);
     oce_check_status(check, &subject, status);
     return OCE_OK;
 }
@@ -97,8 +97,9 @@ static oce_status check_allocation(oce_check *check) {
     if (status == OCE_OK)
         status = oce_buffer_read(buffer, bytes - sizeof got, &got, sizeof got);
     if (status == OCE_OK && got != mark)
-        status = oce_fail(OCE_ERROR_OPENCL, "the last bytes came back as %08lx instead of %08lx",
-                          (unsigned long)got, (unsigned long)mark);
+        status = oce_fail((oce_status)OCE_CHECK_WRONG,
+                          "the last bytes came back as %08lx instead of %08lx", (unsigned long)got,
+                          (unsigned long)mark);
     oce_check_status(check, &subject, status);
     return OCE_OK;
 }
@@ -131,7 +132,8 @@ static oce_status check_events(oce_check *check) {
     const oce_status stopped = oce_device_profile_stop(check->device);
     status = status == OCE_OK ? stopped : status;
     if (status == OCE_OK && (launches != ROUNDS || !(seconds >= 0 && seconds < 60)))
-        status = oce_fail(OCE_ERROR_OPENCL, "%llu launches in %g seconds instead of %d in some",
+        status = oce_fail((oce_status)OCE_CHECK_WRONG,
+                          "%llu launches in %g seconds instead of %d in some",
                           (unsigned long long)launches, seconds, (int)ROUNDS);
     oce_check_status(check, &subject, status);
     return OCE_OK;

@@ -16,6 +16,20 @@ const char *oce_selftest_outcome_name(oce_selftest_outcome outcome) {
     return "unknown";
 }
 
+const char *oce_selftest_cause_name(oce_selftest_cause cause) {
+    switch (cause) {
+    case OCE_SELFTEST_NO_FAILURE:
+        return "";
+    case OCE_SELFTEST_WRONG:
+        return "wrong result";
+    case OCE_SELFTEST_BUILD:
+        return "build";
+    case OCE_SELFTEST_CALL:
+        return "call";
+    }
+    return "unknown";
+}
+
 oce_status oce_selftest(oce_device *device, const oce_selftest_options *options,
                         oce_selftest_summary *summary) {
     static const oce_check_group groups[] = {
