@@ -71,6 +71,8 @@ Test(faults, names_of_no_kernel_or_file_are_refused) {
         cr_expect_null(device);
         expect_words(oce_last_error(), bad[i].message);
     }
+    setenv("OCELLI_KERNELS", "cl", 1); /* a developer's folder may have others */
+    oce_device_close(open_faulty("build=nosuch.cl,result=nosuchkernel"));
 }
 
 /* ---- Memory that nobody wrote ---------------------------------------------------------------- */
