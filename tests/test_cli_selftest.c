@@ -155,6 +155,29 @@ Test(cli_selftest, finds_a_wrong_element_of_prepared_weights, .timeout = 120) {
     command_free(&wrong);
 }
 
+/* Whole networks are compared too, and the first wrong layer is named. */
+Test(cli_selftest, finds_a_wrong_training_step_and_wrong_answers, .timeout = 240) {
+    static const char *const step[] = {"OCELLI_DEVICE_CLASS=cpu",
+                                       "OCELLI_FAULT=result=bias_grad_total", NULL};
+    static const char *const answer[] = {"OCELLI_DEVICE_CLASS=cpu",
+                                         "OCELLI_FAULT=result=head_softmax", NULL};
+    skip_on_simulator();
+    command_result result =
+        command_ocelli(step, "selftest", "--quick", "--only", "training step, loss, mnist");
+    cr_expect_eq(result.code, 1, "%s%s", result.out, result.err);
+    cr_expect(strstr(result.out, "\nfailed  training step, gradient, mnist, 4 images, conv1 bias: "
+                                 "error ") != NULL,
+              "%s", result.out);
+    cr_expect(strstr(result.out, "furthest off at [0,0,0,0]: ") != NULL, "%s", result.out);
+    command_free(&result);
+    result = command_ocelli(answer, "selftest", "--quick", "--only", "answers, mnist");
+    cr_expect_eq(result.code, 1, "%s%s", result.out, result.err);
+    cr_expect(strstr(result.out, "\nfailed  answers, mnist, 4 images, 1 at a time: ") != NULL, "%s",
+              result.out);
+    cr_expect(strstr(result.out, "\nfailed  training step") == NULL, "%s", result.out);
+    command_free(&result);
+}
+
 /* ---- The verdict ---------------------------------------------------------------------------- */
 
 static void expect_verdict(const char *fault, const char *only, int code, const char *verdict) {

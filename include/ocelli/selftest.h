@@ -1,7 +1,8 @@
 /**
  * Self test: does a device compute what it should? Every operation of both networks at its real
- * shape is compared with plain C loops that accumulate in double; memory, transfers, events and
- * kernel builds are checked as well. It finds drivers and kernels that give wrong numbers.
+ * shape, and whole training steps, evaluations and answers, are compared with plain C loops that
+ * accumulate in double; memory, transfers, events and kernel builds are checked as well. It finds
+ * drivers and kernels that give wrong numbers.
  */
 #ifndef OCELLI_SELFTEST_H
 #define OCELLI_SELFTEST_H

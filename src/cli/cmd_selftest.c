@@ -215,10 +215,11 @@ const cli_verb cli_verb_selftest = {
     .summary = "checks that a device computes what it should",
     .description =
         "Runs every operation of both networks at its real shape, in every algorithm that the "
-        "device can run, and compares the results with plain loops in C that accumulate in double "
-        "precision. Allocation, transfers, the order of the queue, events, and that two equal "
-        "training runs give the same bits are checked too. Prints what failed, and a verdict that "
-        "can be pasted into a bug report.\n\n"
+        "device can run, and both as a whole, and compares the results with plain loops in C that "
+        "accumulate in double precision. Allocation, transfers, the order of the queue, events, "
+        "and that two equal training runs give the same bits are checked too. Prints what failed, "
+        "and a verdict that can be pasted into a bug report: how many checks had wrong results, "
+        "programs that did not build, other calls that failed.\n\n"
         "The exit code is 1 if a check failed.",
     .options = options,
     .options_bytes = sizeof(selftest_values),

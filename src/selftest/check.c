@@ -81,6 +81,7 @@ void oce_check_end(oce_check *check) {
     for (int i = 0; i < check->block_count; i++)
         free(check->blocks[i]);
     check->block_count = 0;
+    check->inputs = 0;
 }
 
 /* ---- Results ------------------------------------------------------------------------------- */
@@ -180,6 +181,38 @@ void oce_check_compare(oce_check *check, const oce_check_subject *subject, const
                  (long long)result.wrong, (long long)count, (long long)(line / dim[1]),
                  (long long)(line % dim[1]), (long long)(row % dim[2]), (long long)(first % dim[3]),
                  (double)got[first], (double)expected[first]);
+    }
+    result.message = message;
+    report(check, subject, &result);
+}
+
+void oce_check_compare_norm(oce_check *check, const oce_check_subject *subject, const float *got,
+                            const float *expected, const int64_t dim[4]) {
+    const int64_t count = dim[0] * dim[1] * dim[2] * dim[3];
+    oce_selftest_result result = {.count = count, .seconds = oce_clock_seconds() - check->started};
+    double squares = 0, differences = 0, furthest = -1;
+    int64_t at = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double difference = fabs((double)got[i] - (double)expected[i]);
+        squares += (double)expected[i] * (double)expected[i];
+        differences += difference * difference;
+        if (!(difference <= furthest) && !isnan(furthest)) {
+            furthest = difference;
+            at = i;
+        }
+    }
+    char message[256] = "";
+    result.error = squares > 0 ? sqrt(differences / squares) : sqrt(differences);
+    if (!(result.error <= subject->bound)) {
+        const int64_t row = at / dim[3], line = row / dim[2];
+        result.outcome = OCE_SELFTEST_FAILED;
+        result.cause = OCE_SELFTEST_WRONG;
+        result.wrong = count;
+        snprintf(message, sizeof message,
+                 "the norm of the differences, furthest off at [%lld,%lld,%lld,%lld]: %.9g instead "
+                 "of %.9g",
+                 (long long)(line / dim[1]), (long long)(line % dim[1]), (long long)(row % dim[2]),
+                 (long long)(at % dim[3]), (double)got[at], (double)expected[at]);
     }
     result.message = message;
     report(check, subject, &result);

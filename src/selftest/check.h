@@ -12,13 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { OCE_CHECK_BLOCKS = 12, OCE_CHECK_BUFFERS = 12, OCE_CHECK_TEXT = 96 };
+enum { OCE_CHECK_BLOCKS = 64, OCE_CHECK_BUFFERS = 12, OCE_CHECK_TEXT = 96 };
 
 typedef struct oce_check {
     oce_device *device;
     const oce_selftest_options *options;
     oce_selftest_summary *summary;
-    uint32_t inputs; /* arrays drawn so far: each has its own random numbers */
+    uint32_t inputs; /* arrays drawn since the last oce_check_end(): each has its own random
+                        numbers, whichever checks ran before */
     void *blocks[OCE_CHECK_BLOCKS];
     int block_count;
     oce_buffer *buffers[OCE_CHECK_BUFFERS];
@@ -64,6 +65,10 @@ void oce_check_status(oce_check *check, const oce_check_subject *subject, oce_st
 /* Ends a check by comparing `count` floats; dim: four extents, to name a wrong element. */
 void oce_check_compare(oce_check *check, const oce_check_subject *subject, const float *got,
                        const float *expected, const int64_t dim[4]);
+/* The same, but the bound is of the norm of all differences, as a part of the norm of `expected`:
+ * for numbers of which a few may be far off. */
+void oce_check_compare_norm(oce_check *check, const oce_check_subject *subject, const float *got,
+                            const float *expected, const int64_t dim[4]);
 /* The same for whole numbers, which must be equal. */
 void oce_check_compare_ints(oce_check *check, const oce_check_subject *subject, const int32_t *got,
                             const int32_t *expected, int64_t count);
@@ -90,6 +95,7 @@ oce_status oce_selftest_pools(oce_check *check);
 oce_status oce_selftest_elements(oce_check *check);
 oce_status oce_selftest_softmax(oce_check *check);
 oce_status oce_selftest_optimizers(oce_check *check);
+oce_status oce_selftest_networks(oce_check *check);
 oce_status oce_selftest_models(oce_check *check);
 
 /* ---- The layers of both networks ------------------------------------------------------------ */
@@ -101,6 +107,9 @@ typedef struct oce_check_layer {
     int64_t own_batch;
     int64_t input[3], output[3]; /* height, width, channels */
 } oce_check_layer;
+
+/* Sets `output` from the layer and its input. */
+void oce_check_layer_output(oce_check_layer *l);
 
 /* All different layers of both networks, at the networks' own batches or at most 4; returns how
  * many. */

@@ -7,7 +7,7 @@
 
 enum { QUICK_BATCH = 4 };
 
-static void layer_output(oce_check_layer *l) {
+void oce_check_layer_output(oce_check_layer *l) {
     oce_window_geometry g;
     switch (l->layer->kind) {
     case OCE_LAYER_CONV2D:
@@ -64,7 +64,7 @@ int oce_check_layers(bool quick, oce_check_layer layers[OCE_CHECK_LAYERS]) {
                                    .batch = quick && recipe.batch > QUICK_BATCH ? QUICK_BATCH
                                                                                 : recipe.batch};
             memcpy(l->input, input, sizeof input);
-            layer_output(l);
+            oce_check_layer_output(l);
             memcpy(input, l->output, sizeof input);
             bool is_new = true;
             for (int j = 0; j < count; j++)

@@ -36,7 +36,7 @@ oce_status oce_selftest(oce_device *device, const oce_selftest_options *options,
         oce_selftest_memory,     oce_selftest_elements,     oce_selftest_softmax,
         oce_selftest_optimizers, oce_selftest_products,     oce_selftest_heads,
         oce_selftest_pools,      oce_selftest_convolutions, oce_selftest_pooled_convolutions,
-        oce_selftest_models,
+        oce_selftest_networks,   oce_selftest_models,
     };
     oce_check check = {.device = device, .options = options, .summary = summary};
     const double started = oce_clock_seconds();
