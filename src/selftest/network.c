@@ -131,7 +131,8 @@ static oce_status forward(host_network *h) {
     return OCE_OK;
 }
 
-/* The gradients of layer `i` from that of its output, which a ReLU masks; *dx: of its input. */
+/* The gradients of layer `i` from that of its output, which a ReLU masks; dx: of its input, NULL
+ * for the first layer's. */
 static oce_status backward_layer(host_network *h, int i, float *dy, float *dx) {
     const oce_check_layer *l = &h->layers[i];
     const float *x = h->values[i];
@@ -147,7 +148,7 @@ static oce_status backward_layer(host_network *h, int i, float *dy, float *dx) {
     if (l->layer->kind == OCE_LAYER_CONV2D) {
         const oce_conv2d_desc conv = conv_desc(l);
         OCE_TRY(oce_ref_conv2d_filter_grad(&conv, x, dy, h->dweights[i]));
-        return i > 0 ? oce_ref_conv2d_input_grad(&conv, dy, h->weights[i], dx) : OCE_OK;
+        return dx != NULL ? oce_ref_conv2d_input_grad(&conv, dy, h->weights[i], dx) : OCE_OK;
     }
     const oce_gemm_desc weights = {.m = in, .n = out, .k = l->batch, .transpose_a = true};
     const oce_gemm_desc input = {.m = l->batch, .n = in, .k = out, .transpose_b = true};
@@ -160,7 +161,7 @@ static oce_status backward(host_network *h) {
     for (int i = h->count - 1; i >= 0; i--) {
         if (h->layers[i].layer->kind == OCE_LAYER_DROPOUT)
             continue;
-        OCE_TRY(backward_layer(h, i, dy, dx));
+        OCE_TRY(backward_layer(h, i, dy, i > 0 ? dx : NULL));
         float *const next = dx;
         dx = dy;
         dy = next;
