@@ -100,8 +100,9 @@ Test(conv2d_im2col, serves_large_filters_for_few_pixels_on_cpus) {
         int64_t n, h, w, c, k, window, dilation;
         bool is_product, is_product_back, is_product_filter;
     } cases[] = {{1, 7, 9, 190, 310, 3, 2, true, true, true},
-                 {2, 11, 8, 190, 310, 3, 2, true, true, false},
-                 {2, 11, 9, 190, 310, 3, 2, false, false, false}, /* more pixels than channels */
+                 {4, 11, 8, 190, 310, 3, 2, true, true, false},
+                 {1, 7, 9, 190, 310, 3, 7, false, false, false},  /* most taps outside */
+                 {4, 11, 9, 190, 310, 3, 2, false, false, false}, /* more pixels */
                  {1, 7, 9, 190, 300, 3, 2, false, false, false}}; /* a smaller filter */
     oce_device *device = test_open_device();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

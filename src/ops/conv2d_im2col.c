@@ -11,6 +11,7 @@
  * Cost: the matrix is written once and read once, 2 * R*S*C floats for 2 * R*S*C*K flops a pixel.
  */
 #include "ops/conv2d_columns.h"
+#include "ops/conv2d_tiles.h"
 
 #include "base/size.h"
 #include "base/status.h"
@@ -29,6 +30,7 @@ enum { FEW_PIXELS = 128, FEW_CHANNELS = 4, FEWEST_PIXELS = 64 /* see suits_cpu()
 
 /* Floats of a filter that no cache near a core holds. */
 static const int64_t large_filter = 1 << 19;
+static const double least_inside = 0.25;
 
 /* How a pass is divided into slabs. */
 typedef struct division {
@@ -112,15 +114,29 @@ static bool is_pointwise(const oce_window_geometry *g) {
     return one;
 }
 
+/* The share of all windows' taps that are inside the image: others need not be computed. */
+static double share_inside(const oce_window_geometry *g) {
+    double share = 1;
+    for (int i = 0; i < 2; i++) {
+        const oce_conv2d_axis axis = {g->size[i],    g->output[i], g->input[i],
+                                      -g->before[i], g->stride[i], g->dilation[i]};
+        bool is_idle = false;
+        share *= (double)oce_conv2d_inside(&axis, &is_idle) / (double)(g->size[i] * g->output[i]);
+    }
+    return share;
+}
+
 /* A filter so large, for so few pixels, that copying it into panels takes longer than copying the
  * windows' input into columns: the product reads it where it is, once. The filter gradient needs no
- * panels, only partial sums as large as a filter. */
+ * panels, only partial sums as large as a filter. Not where most taps are outside: a column has a
+ * place for all of them, which the direct family leaves out. */
 static bool has_large_filter(const oce_conv2d_shape *shape, oce_pass pass) {
     const int64_t few = pass == OCE_PASS_FILTER_GRAD
                             ? FEWEST_PIXELS
-                            : oce_min_int64(shape->channels, shape->filters);
+                            : 2 * oce_min_int64(shape->channels, shape->filters);
     const int64_t pixels = pixel_count(shape);
-    return pixels > 0 && pixels <= few && column_length(shape) >= large_filter / shape->filters;
+    return pixels > 0 && pixels <= few && column_length(shape) >= large_filter / shape->filters &&
+           share_inside(&shape->window) >= least_inside;
 }
 
 /* On CPUs: large filters; and gradients of windows of one pixel, which are products of the tensors

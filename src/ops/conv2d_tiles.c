@@ -252,20 +252,25 @@ int64_t oce_conv2d_pass_rows(int64_t steps, const oce_conv2d_part *part, int vec
     return oce_max_int64(PANEL_FLOATS / (steps * part->vectors * vector), 1);
 }
 
-bool oce_conv2d_clips(const oce_conv2d_axis *a) {
+int64_t oce_conv2d_inside(const oce_conv2d_axis *a, bool *is_idle) {
     int64_t inside = 0;
-    const int64_t all = a->output * a->size;
-    for (int64_t tap = 0; tap < a->size && all > 0; tap++) {
+    *is_idle = false;
+    for (int64_t tap = 0; tap < a->size; tap++) {
         /* Windows i with 0 <= at + i * step < input */
         const int64_t at = a->start + tap * a->dilation;
         const int64_t first = at < 0 ? oce_ceil_div(-at, a->step) : 0;
         const int64_t end = at < a->input ? oce_ceil_div(a->input - at, a->step) : 0;
-        const int64_t windows = oce_min_int64(end, a->output) - first;
-        if (windows <= 0)
-            return true;
+        const int64_t windows = oce_max_int64(oce_min_int64(end, a->output) - first, 0);
+        *is_idle = *is_idle || windows == 0;
         inside += windows;
     }
-    return (all - inside) * CLIPPED_SHARE > all;
+    return inside;
+}
+
+bool oce_conv2d_clips(const oce_conv2d_axis *a) {
+    bool is_idle = false;
+    const int64_t all = a->output * a->size, inside = oce_conv2d_inside(a, &is_idle);
+    return all > 0 && (is_idle || (all - inside) * CLIPPED_SHARE > all);
 }
 
 static bool clips(const oce_conv2d_product *p, int axis) {

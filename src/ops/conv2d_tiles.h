@@ -79,6 +79,10 @@ typedef struct oce_conv2d_axis {
     int64_t size, output, input, start, step, dilation;
 } oce_conv2d_axis;
 
+/* How many of all windows' taps are inside, along the axis; *is_idle: there is a tap that is not,
+ * of any window. */
+int64_t oce_conv2d_inside(const oce_conv2d_axis *axis, bool *is_idle);
+
 /* Whether taps outside the image must be left out, since they are outside for all windows, or it
  * pays, as windows hang over the edge so much. */
 bool oce_conv2d_clips(const oce_conv2d_axis *axis);
