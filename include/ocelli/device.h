@@ -118,9 +118,9 @@ OCE_API const char *oce_device_take_notice(oce_device *device);
 OCE_API int oce_device_unstored_programs(const oce_device *device);
 /**
  * Stores these programs; call it when the work is done. The first in any case, others until
- * `seconds` have passed: each one makes the next start a little shorter, and those that are left can
- * be stored another time. Errors: OCE_ERROR_IO and the like if the cache (OCELLI_CACHE) cannot be
- * written to, found out before the driver is asked for a program; no work depends on it.
+ * `seconds` have passed: each one makes the next start a little shorter, and those that are left
+ * can be stored another time. Errors: OCE_ERROR_IO and the like if the cache (OCELLI_CACHE) cannot
+ * be written to, found out before the driver is asked for a program; no work depends on it.
  */
 OCE_API oce_status oce_device_store_programs(oce_device *device, double seconds);
 /**
