@@ -88,7 +88,7 @@ static oce_status check_pool(oce_check *check, const oce_check_layer *l, oce_poo
     OCE_TRY(draw(check, l, kind, &p));
     oce_check_start(check);
     oce_pool_plan *plan = NULL;
-    oce_tensor y, dx, masked_dx;
+    oce_tensor y = {0}, dx = {0}, masked_dx = {0}; /* with a status that is no success, unread */
     oce_status status = oce_pool_plan_create(check->device, &p.desc, &plan);
     if (status == OCE_OK)
         status = run(check, &p, plan, &y, &dx, &masked_dx);
