@@ -51,7 +51,7 @@ static oce_status draw(oce_check *check, int64_t rows, batch *b) {
 
 static void check_softmax(oce_check *check, const batch *b, oce_check_subject *subject) {
     oce_check_start(check);
-    oce_tensor logits, y;
+    oce_tensor logits, y = {0};
     oce_status status = oce_check_tensor(check, b->dim, b->logits, &logits);
     if (status == OCE_OK)
         status = oce_check_tensor(check, b->dim, NULL, &y);
@@ -113,7 +113,7 @@ static oce_status check_loss(oce_check *check, const batch *b, bool trains,
     void *block = NULL;
     OCE_TRY(oce_check_block(check, (size_t)b->rows * sizeof(int32_t), &block));
     int32_t *classes = block;
-    oce_tensor dlogits;
+    oce_tensor dlogits = {0};
     oce_xent_sums sums = {NAN, -1};
     oce_check_start(check);
     const oce_status status = run_loss(check, b, trains ? &dlogits : NULL, &sums, classes);
