@@ -86,35 +86,6 @@ Test(model, plans_the_networks_of_the_tutorial) {
     oce_device_close(device);
 }
 
-/* A family that was asked for and that serves no layer at all is told, with the reason. */
-Test(model, says_that_a_family_serves_nothing) {
-    oce_device *device = test_open_device();
-    oce_model *model = NULL;
-    oce_model_options options = tiny_options(2, 1);
-    options.conv2d_family = OCE_CONV2D_NAIVE;
-    options.gemm_family = OCE_GEMM_NAIVE;
-    TEST_OK(oce_model_create(device, oce_network_mnist(), &options, &model));
-    oce_model_destroy(model);
-    cr_expect_null(oce_device_take_notice(device));
-    const bool is_cpu = oce_device_get_info(device)->cpu_kernels;
-    options.conv2d_family = is_cpu ? OCE_CONV2D_IMPLICIT_GEMM : OCE_CONV2D_NAIVE;
-    options.gemm_family = is_cpu ? OCE_GEMM_TILED : OCE_GEMM_PANEL;
-    TEST_OK(oce_model_create(device, oce_network_mnist(), &options, &model));
-    oce_model_destroy(model);
-    const char *notice = oce_device_take_notice(device);
-    if (is_cpu) {
-        cr_assert_not_null(notice);
-        cr_expect_not_null(strstr(notice, "implicit_gemm computes none of its convolutions"), "%s",
-                           notice);
-        cr_expect_not_null(strstr(notice, "conv2d: implicit_gemm cannot"), "%s", notice);
-        notice = oce_device_take_notice(device);
-    }
-    cr_assert_not_null(notice);
-    cr_expect_not_null(strstr(notice, "computes none of its matrix products"), "%s", notice);
-    cr_expect_null(oce_device_take_notice(device));
-    oce_device_close(device);
-}
-
 Test(model, starts_with_truncated_normals_and_constant_biases) {
     oce_device *device = test_open_device();
     const oce_model_options options = tiny_options(2, 1);

@@ -38,28 +38,23 @@ const char *cli_profile_kernels(const cli_profile *profile, char *text, size_t b
 /* An array of all kernels; what they took of one of `runs` runs. NULL if there is no memory. */
 json_t *cli_profile_json(const cli_profile *profile, int runs);
 
-/* What a label stands for. */
-typedef struct cli_pass {
-    const char
-        *family;  /* algorithm of a convolution's or dense layer's pass; "" of anything else */
-    double bytes; /* a layer's inputs, weights and outputs, read and written once in each pass; of
-                     all passes recorded; 0: not known */
-} cli_pass;
-
-/* ---- report_layers.c --------------------------------------------------------------------------
- */
-
-/* Finds the layer and pass of one of the profile's labels in the model that was run. */
-cli_pass cli_find_pass(const oce_model *model, const cli_profile *profile,
-                       const oce_profile_entry *sum);
-
-/* ---- report_profile.c, again -----------------------------------------------------------------
- */
-
 /* Time, share, GFLOPS, GB/s, algorithm and costliest kernel of each of the model's layers and
  * passes: of all that was recorded, or, if `runs` is not 0, of one of so many runs. peak: the
  * device's flops a second; 0: not measured. */
 void cli_report_profile(FILE *stream, const oce_model *model, const cli_profile *profile, int runs,
                         double peak);
+
+/* ---- report_layers.c ------------------------------------------------------------------------ */
+
+/* What a label stands for. */
+typedef struct cli_pass {
+    const char *family; /* algorithm of a convolution's or dense layer's pass; else "" */
+    double bytes; /* a layer's inputs, weights and outputs, read and written once in each pass; of
+                     all passes recorded; 0: not known */
+} cli_pass;
+
+/* Finds the layer and pass of one of the profile's labels in the model that was run. */
+cli_pass cli_find_pass(const oce_model *model, const cli_profile *profile,
+                       const oce_profile_entry *sum);
 
 #endif

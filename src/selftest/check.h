@@ -5,6 +5,7 @@
 #ifndef OCE_SELFTEST_CHECK_H
 #define OCE_SELFTEST_CHECK_H
 
+#include <ocelli/conv2d.h>
 #include <ocelli/network.h>
 #include <ocelli/selftest.h>
 #include <ocelli/tensor.h>
@@ -107,6 +108,13 @@ typedef struct oce_check_layer {
     int64_t own_batch;
     int64_t input[3], output[3]; /* height, width, channels */
 } oce_check_layer;
+
+/* The layer's convolution of `batch` images. */
+oce_conv2d_desc oce_check_conv_desc(const oce_check_layer *l, int64_t batch);
+
+/* Runs a check of each of both networks, named. */
+oce_status oce_check_networks(oce_check *check,
+                              oce_status (*one)(oce_check *check, const char *network));
 
 /* Sets `output` from the layer and its input. */
 void oce_check_layer_output(oce_check_layer *l);

@@ -32,13 +32,7 @@ static int64_t product(const int64_t dim[4]) {
 /* Activations as a ReLU leaves them, weights and gradients of either sign. */
 static oce_status draw(oce_check *check, const oce_check_layer *l, int64_t batch, passes *p) {
     *p = (passes){
-        .desc = {.batch = batch,
-                 .height = l->input[0],
-                 .width = l->input[1],
-                 .channels = l->input[2],
-                 .filters = l->output[2],
-                 .window = l->layer->window,
-                 .activation = l->layer->activation},
+        .desc = oce_check_conv_desc(l, batch),
         .x_dim = {batch, l->input[0], l->input[1], l->input[2]},
         .f_dim = {l->layer->window.size[0], l->layer->window.size[1], l->input[2], l->output[2]},
         .y_dim = {batch, l->output[0], l->output[1], l->output[2]},

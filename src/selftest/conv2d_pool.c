@@ -28,13 +28,7 @@ static size_t product(const int64_t dim[4]) {
 
 static oce_status draw(oce_check *check, const oce_check_layer *l, int64_t batch, pooled *p) {
     *p = (pooled){
-        .desc = {.batch = batch,
-                 .height = l->input[0],
-                 .width = l->input[1],
-                 .channels = l->input[2],
-                 .filters = l->output[2],
-                 .window = l->layer->window,
-                 .activation = l->layer->activation},
+        .desc = oce_check_conv_desc(l, batch),
         .window = l->pool,
         .x_dim = {batch, l->input[0], l->input[1], l->input[2]},
         .f_dim = {l->layer->window.size[0], l->layer->window.size[1], l->input[2], l->output[2]},
@@ -146,13 +140,7 @@ static void check_family(oce_check *check, const pooled *p, oce_check_subject *s
 
 /* Whether a network would let the convolution pool. A failure is the check's to report. */
 static bool is_chosen(const oce_check *check, const oce_check_layer *l, int64_t batch) {
-    const oce_conv2d_desc desc = {.batch = batch,
-                                  .height = l->input[0],
-                                  .width = l->input[1],
-                                  .channels = l->input[2],
-                                  .filters = l->output[2],
-                                  .window = l->layer->window,
-                                  .activation = l->layer->activation};
+    const oce_conv2d_desc desc = oce_check_conv_desc(l, batch);
     oce_conv2d_plan *plan = NULL;
     const oce_status status = oce_conv2d_plan_create_pooled(check->device, &desc, l->pool, &plan);
     oce_conv2d_plan_destroy(plan);

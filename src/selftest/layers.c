@@ -1,11 +1,34 @@
 /* The layers of both networks, with the shapes that they have there. */
 #include "selftest/check.h"
 
+#include "base/status.h"
+
 #include <ocelli/train.h>
 
 #include <string.h>
 
 enum { QUICK_BATCH = 4 };
+
+oce_conv2d_desc oce_check_conv_desc(const oce_check_layer *l, int64_t batch) {
+    return (oce_conv2d_desc){.batch = batch,
+                             .height = l->input[0],
+                             .width = l->input[1],
+                             .channels = l->input[2],
+                             .filters = l->output[2],
+                             .window = l->layer->window,
+                             .activation = l->layer->activation};
+}
+
+oce_status oce_check_networks(oce_check *check,
+                              oce_status (*one)(oce_check *check, const char *network)) {
+    static const char *const names[] = {"mnist", "cifar10"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const oce_status status = one(check, names[i]);
+        oce_check_end(check);
+        OCE_TRY(status);
+    }
+    return OCE_OK;
+}
 
 void oce_check_layer_output(oce_check_layer *l) {
     oce_window_geometry g;

@@ -103,11 +103,5 @@ static oce_status check_network(oce_check *check, const char *name) {
 }
 
 oce_status oce_selftest_models(oce_check *check) {
-    static const char *const names[] = {"mnist", "cifar10"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const oce_status status = check_network(check, names[i]);
-        oce_check_end(check);
-        OCE_TRY(status);
-    }
-    return OCE_OK;
+    return oce_check_networks(check, check_network);
 }

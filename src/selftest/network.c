@@ -78,16 +78,6 @@ static oce_status set_up(oce_check *check, const oce_recipe *recipe, int64_t bat
 
 /* ---- The reference -------------------------------------------------------------------------- */
 
-static oce_conv2d_desc conv_desc(const oce_check_layer *l) {
-    return (oce_conv2d_desc){.batch = l->batch,
-                             .height = l->input[0],
-                             .width = l->input[1],
-                             .channels = l->input[2],
-                             .filters = l->output[2],
-                             .window = l->layer->window,
-                             .activation = l->layer->activation};
-}
-
 static oce_pool_desc pool_desc(const oce_check_layer *l) {
     return (oce_pool_desc){.kind = l->layer->kind == OCE_LAYER_MAX_POOL ? OCE_POOL_MAX
                                                                         : OCE_POOL_AVERAGE,
@@ -103,7 +93,7 @@ static oce_status forward(host_network *h) {
         const oce_check_layer *l = &h->layers[i];
         const float *x = h->values[i];
         float *y = h->values[i + 1];
-        const oce_conv2d_desc conv = conv_desc(l);
+        const oce_conv2d_desc conv = oce_check_conv_desc(l, l->batch);
         const oce_pool_desc pool = pool_desc(l);
         const oce_gemm_desc dense = {.m = l->batch,
                                      .n = l->output[2],
@@ -146,7 +136,7 @@ static oce_status backward_layer(host_network *h, int i, float *dy, float *dx) {
         oce_ref_relu_grad(count, dy, h->values[i + 1], dy);
     oce_ref_bias_grad((int64_t)count / out, out, dy, h->dbias[i]);
     if (l->layer->kind == OCE_LAYER_CONV2D) {
-        const oce_conv2d_desc conv = conv_desc(l);
+        const oce_conv2d_desc conv = oce_check_conv_desc(l, l->batch);
         OCE_TRY(oce_ref_conv2d_filter_grad(&conv, x, dy, h->dweights[i]));
         return dx != NULL ? oce_ref_conv2d_input_grad(&conv, dy, h->weights[i], dx) : OCE_OK;
     }
@@ -325,11 +315,5 @@ static oce_status check_network(oce_check *check, const char *name) {
 }
 
 oce_status oce_selftest_networks(oce_check *check) {
-    static const char *const names[] = {"mnist", "cifar10"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const oce_status status = check_network(check, names[i]);
-        oce_check_end(check);
-        OCE_TRY(status);
-    }
-    return OCE_OK;
+    return oce_check_networks(check, check_network);
 }
