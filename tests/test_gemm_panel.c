@@ -139,6 +139,24 @@ Test(gemm_panel, layers_of_the_networks) {
     oce_device_close(device);
 }
 
+/* Few steps of K and a C that is larger than the caches: groups that write along its rows. */
+Test(gemm_panel, few_steps_of_k) {
+    static const int64_t shapes[][3] = {{2100, 1031, 1}, {1001, 2117, 31}, {67, 40001, 3}};
+    if (test_is_small())
+        cr_skip_test("too large for a simulator");
+    oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
+    for (int i = 0; i < OCE_COUNT(shapes) * 4; i++) {
+        const oce_gemm_desc desc = {.m = shapes[i / 4][0],
+                                    .n = shapes[i / 4][1],
+                                    .k = shapes[i / 4][2],
+                                    .transpose_a = i & 1,
+                                    .transpose_b = i & 2,
+                                    .family = OCE_GEMM_PANEL};
+        check_sampled(device, &desc, (uint64_t)i);
+    }
+    oce_device_close(device);
+}
+
 /* ---- Division ------------------------------------------------------------------------------ */
 
 enum { LOCAL = 1 << 20, UNITS = 64 };
@@ -202,6 +220,28 @@ Test(gemm_panel, few_units_get_several_panels_of_a_large_b) {
     cr_expect_eq(groups_of(&large, &two) % 2, 0);
     cr_expect_eq(blocks_of(&large, 16, LOCAL).columns, 64);
     cr_expect_eq(blocks_for(&small, 16, 2, LOCAL, INT64_MAX).columns, 64);
+}
+
+/* As long as it is writing C that takes the time: not of a C that the caches hold, whose rows are
+ * short, or with more steps. */
+Test(gemm_panel, few_steps_of_k_are_written_along_rows) {
+    static const oce_gemm_desc along[] = {{.m = 4096, .n = 4096, .k = 1},
+                                          {.m = 4096, .n = 4096, .k = 32, .transpose_a = true},
+                                          {.m = 2048, .n = 1024, .k = 16, .transpose_b = true}};
+    static const oce_gemm_desc down[] = {{.m = 4096, .n = 4096, .k = 33},
+                                         {.m = 1024, .n = 1024, .k = 1},
+                                         {.m = 9000, .n = 600, .k = 1}};
+    for (int i = 0; i < OCE_COUNT(along); i++)
+        for (int units = 2; units <= 64; units *= 32) {
+            const oce_gemm_blocks b = blocks_for(&along[i], 16, units, LOCAL, INT64_MAX);
+            cr_expect_leq(b.rows, 30, "%lld rows", (long long)b.rows);
+            cr_expect_geq(b.columns, 128, "%lld columns", (long long)b.columns);
+            cr_expect_geq(groups_of(&along[i], &b), 8 * units);
+        }
+    for (int i = 0; i < OCE_COUNT(down); i++) {
+        const oce_gemm_blocks b = blocks_for(&down[i], 16, 2, LOCAL, INT64_MAX);
+        cr_expect_geq(b.rows, 128, "%d: %lld rows", i, (long long)b.rows);
+    }
 }
 
 /* NEON's vectors are as narrow as SSE's, but twice as many. */
