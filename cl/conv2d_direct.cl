@@ -271,6 +271,45 @@ KERNEL void direct_input_grad(
     convolve(p, first, min(first + group_pixels, pixels));
 }
 
+/* How far it is in an array from one image, row and column to the next. */
+typedef struct steps {
+    long image, down, right;
+} steps;
+
+/*
+ * sums = the sum over a block of pixels, rows x columns of them from row i of an image on, of
+ * a[at[m]] * b[...]; a and b are at the first pixel. Images have output_rows rows of pixels.
+ */
+static inline void multiply_pixels(floatv sums[TILE_ROWS][TILE_VECTORS], __global const float *a,
+                                   const long at[TILE_ROWS], const steps a_step,
+                                   __global const float *b, const steps b_step, int i,
+                                   const int rows, const int columns, const int output_rows) {
+    UNROLL for (int m = 0; m < TILE_ROWS; m++)
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+    for (int r = 0; r < rows; r++) {
+        multiply(sums, a, at, a_step.right, b, b_step.right, columns);
+        a += a_step.down;
+        b += b_step.down;
+        if (++i == output_rows) {
+            i = 0;
+            a += a_step.image - a_step.down * output_rows;
+            b += b_step.image - b_step.down * output_rows;
+        }
+    }
+}
+
+/* Stores the first `rows` rows of a tile, to_row apart, or adds them to what is there. */
+static inline void add_tile(floatv sums[TILE_ROWS][TILE_VECTORS], __global float *to,
+                            const int to_row, const int rows, const bool is_first) {
+    UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+        if (m >= rows)
+            continue;
+        __global float *row = to + (long)m * to_row;
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+            STORE(is_first ? sums[m][v] : sums[m][v] + vloadv(v, row), row + v * VW);
+    }
+}
+
 /*
  * Partial sums of the filter gradient: partials[split][position][channel], a row having
  * partial_row floats. Positions are in the order (tap row, input channel, tap column): neighbouring
@@ -297,17 +336,18 @@ KERNEL void direct_filter_grad(IN(x), const long x_image, const long x_down, con
     const int first_s = first % window_columns, first_c = first / window_columns % channels;
     const long first_at =
         first / window_columns / channels * x_tap_down + first_s * x_tap + first_c;
+    const steps x_step = {x_image, x_down, x_right}, dy_step = {dy_image, dy_down, dy_right};
     __global float *out = AT(partials) + ((long)split * positions) * partial_row + block;
     bool is_first = true;
     for (long row = dy_rows * split / splits; row < end_row; row += block_rows)
         for (int column = 0; column < output_columns; column += block_columns) {
             const int row_count = (int)min((long)block_rows, end_row - row);
             const int column_count = min(block_columns, output_columns - column);
-            const int first_i = (int)(row % output_rows);
-            __global const float *x_block = AT(x) + row / output_rows * x_image +
-                                            first_i * x_down + column * x_right;
-            __global const float *dy_block = AT(dy) + row / output_rows * dy_image +
-                                             first_i * dy_down + column * dy_right + block;
+            const int i = (int)(row % output_rows);
+            __global const float *x_block =
+                AT(x) + row / output_rows * x_image + i * x_down + column * x_right;
+            __global const float *dy_block =
+                AT(dy) + row / output_rows * dy_image + i * dy_down + column * dy_right + block;
             int c = first_c, s = first_s;
             long position_at = first_at;
             for (int position = first; position < last; position += TILE_ROWS) {
@@ -327,28 +367,65 @@ KERNEL void direct_filter_grad(IN(x), const long x_image, const long x_down, con
                     }
                 }
                 floatv sums[TILE_ROWS][TILE_VECTORS];
-                UNROLL for (int m = 0; m < TILE_ROWS; m++)
-                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
-                __global const float *a = x_block, *b = dy_block;
-                int i = first_i;
-                for (int r = 0; r < row_count; r++) {
-                    multiply(sums, a, at, x_right, b, dy_right, column_count);
-                    a += x_down;
-                    b += dy_down;
-                    if (++i == output_rows) {
-                        i = 0;
-                        a += x_image - x_down * output_rows;
-                        b += dy_image - dy_down * output_rows;
-                    }
-                }
-                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
-                    if (position + m >= last)
-                        continue;
-                    __global float *to = out + (long)(position + m) * partial_row;
-                    UNROLL for (int v = 0; v < TILE_VECTORS; v++)
-                        STORE(is_first ? sums[m][v] : sums[m][v] + vloadv(v, to), to + v * VW);
-                }
+                multiply_pixels(sums, x_block, at, x_step, dy_block, dy_step, i, row_count,
+                                column_count, output_rows);
+                add_tile(sums, out + (long)position * partial_row, partial_row, last - position,
+                         is_first);
             }
+            is_first = false;
+        }
+}
+
+/*
+ * The same for few filters, which would fill a small part of the vectors: the vectors are of X, the
+ * rows of a tile are filters. A run is what lies side by side in X: without dilation all that a
+ * window's row sees, taps and channels, else one tap's channels; a row of the window has run_columns
+ * runs. partials[split][run][filter][float of the run]. A group computes group_blocks blocks of
+ * TILE_WIDTH floats (dimension 0) of group_runs of the `runs` runs (dimension 1), over the same
+ * share of dY (dimension 2), in the same blocks of pixels.
+ */
+KERNEL void direct_filter_grad_few(IN(x), const long x_image, const long x_down,
+                                   const long x_right, const long x_tap_down, const long x_tap,
+                                   const int run_columns, IN(dy), const long dy_image,
+                                   const long dy_down, const long dy_right, OUT(partials),
+                                   const int partial_row, const int output_rows,
+                                   const int output_columns, const long dy_rows, const int filters,
+                                   const int blocks, const int group_blocks, const int runs,
+                                   const int group_runs, const int splits, const int block_rows,
+                                   const int block_columns) {
+    const int first_block = get_global_id(0) * group_blocks;
+    const int last_block = min(first_block + group_blocks, blocks);
+    const int first_run = get_global_id(1) * group_runs;
+    const int last_run = min(first_run + group_runs, runs), split = get_global_id(2);
+    const long end_row = dy_rows * (split + 1) / splits;
+    const steps x_step = {x_image, x_down, x_right}, dy_step = {dy_image, dy_down, dy_right};
+    __global float *out = AT(partials) + (long)split * runs * filters * partial_row;
+    bool is_first = true;
+    for (long row = dy_rows * split / splits; row < end_row; row += block_rows)
+        for (int column = 0; column < output_columns; column += block_columns) {
+            const int row_count = (int)min((long)block_rows, end_row - row);
+            const int column_count = min(block_columns, output_columns - column);
+            const int i = (int)(row % output_rows);
+            __global const float *x_block =
+                AT(x) + row / output_rows * x_image + i * x_down + column * x_right;
+            __global const float *dy_block =
+                AT(dy) + row / output_rows * dy_image + i * dy_down + column * dy_right;
+            for (int block = first_block; block < last_block; block++)
+                for (int run = first_run; run < last_run; run++)
+                    for (int k = 0; k < filters; k += TILE_ROWS) {
+                        long at[TILE_ROWS];
+                        UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                            at[m] = min(k + m, filters - 1); /* surplus rows are not stored */
+                        floatv sums[TILE_ROWS][TILE_VECTORS];
+                        multiply_pixels(sums, dy_block, at, dy_step,
+                                        x_block + run / run_columns * x_tap_down +
+                                            run % run_columns * x_tap + block * TILE_WIDTH,
+                                        x_step, i, row_count, column_count, output_rows);
+                        add_tile(sums,
+                                 out + ((long)run * filters + k) * partial_row +
+                                     block * TILE_WIDTH,
+                                 partial_row, filters - k, is_first);
+                    }
             is_first = false;
         }
 }

@@ -227,3 +227,27 @@ KERNEL void conv2d_sum(IN(partials), const long partial_split, const int partial
         }
     }
 }
+
+/*
+ * out[run][j][k] = the sum of partials[split][run][k][j] over the splits, in order: those of
+ * direct_filter_grad_few. j is one of a run's `width` floats; out has `filters` filters k. An item
+ * makes `columns` floats j (a multiple of VW; dimension 0) of a run (dimension 1).
+ */
+KERNEL void conv2d_sum_few(IN(partials), const long partial_split, const int partial_row, OUT(out),
+                           const int width, const int filters, const int splits,
+                           const int columns) {
+    const int first = get_global_id(0) * columns, last = min(first + columns, width);
+    const int run = get_global_id(1);
+    for (int k = 0; k < filters; k++)
+        for (int j = first; j < last; j += VW) {
+            __global const float *from =
+                AT(partials) + ((long)run * filters + k) * partial_row + j;
+            __global float *to = AT(out) + ((long)run * width + j) * filters + k;
+            floatv sum = vloadv(0, from);
+            for (int split = 1; split < splits; split++)
+                sum += vloadv(0, from + split * partial_split);
+            const float *values = (const float *)&sum;
+            for (int lane = 0; lane < min(VW, last - j); lane++)
+                to[(long)lane * filters] = values[lane];
+        }
+}

@@ -1,4 +1,5 @@
 /* The direct family: register tiles with explicit vectors (cl/conv2d_direct.cl). */
+#include "ops/conv2d_filter_tiles.h"
 #include "ops/conv2d_phases.h"
 
 #include "base/size.h"
@@ -12,9 +13,9 @@ typedef struct direct_state {
     oce_conv2d_tiles tiles;
     bool is_dot; /* forward, input gradient: `dot` has the kernels, not `tiles` */
     oce_conv2d_dot dot;
-    bool packs;     /* forward, input gradient: the filter is copied into panels */
-    oce_halo reach; /* input gradient: rows and columns outside dY that are read */
-    int64_t splits; /* filter gradient: partial sums */
+    bool packs;                     /* forward, input gradient: the filter is copied into panels */
+    oce_halo reach;                 /* input gradient: rows and columns outside dY that are read */
+    oce_conv2d_filter_tiles filter; /* filter gradient, instead of `tiles` */
 } direct_state;
 
 /* Where a run's parts of the workspace start, in floats. */
@@ -52,15 +53,13 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     unsigned layout = OCE_LAYOUT_PREPARE_GRAD;
     if (is_forward)
         layout = pad | (state->packs ? OCE_LAYOUT_PACK : 0);
-    if (is_filter)
-        layout = pad | OCE_LAYOUT_SUM;
-    OCE_TRY(oce_conv2d_layout_get(device, layout, &state->layout));
-    if (pass == OCE_PASS_FILTER_GRAD) {
-        state->splits = oce_conv2d_splits(shape);
-        const int64_t positions = shape->f_dim[0] * shape->f_dim[1] * shape->channels;
-        return oce_conv2d_tiles_get(device, &shape->asked, "direct_filter_grad", positions,
-                                    shape->filters, &state->tiles);
+    if (is_filter) {
+        OCE_TRY(oce_conv2d_filter_tiles_get(device, shape, &state->filter));
+        layout = pad | (state->filter.is_few ? OCE_LAYOUT_SUM_FEW : OCE_LAYOUT_SUM);
     }
+    OCE_TRY(oce_conv2d_layout_get(device, layout, &state->layout));
+    if (is_filter)
+        return OCE_OK;
     const int64_t pixels = shape->y_dim[0] * shape->y_dim[1] * shape->y_dim[2];
     if (is_forward)
         return oce_conv2d_tiles_get(device, &shape->asked, "direct_forward", pixels, shape->filters,
@@ -78,8 +77,9 @@ static direct_space place(const oce_conv2d_shape *shape, const direct_state *sta
     direct_space at = {{0, false}, 0, 0};
     size_t count = 0;
     if (state->pass == OCE_PASS_FILTER_GRAD) {
-        const int64_t partials[] = {state->splits, f[0], f[1], f[2], state->tiles.padded};
-        if (!oce_size_product(partials, 5, &count))
+        const oce_conv2d_filter_tiles *t = &state->filter;
+        const int64_t partials[] = {t->splits, t->rows, t->tiles.padded};
+        if (!oce_size_product(partials, 3, &count))
             at.space.overflow = true;
     } else if (state->is_dot) {
         int64_t extents[OCE_CONV2D_DOT_EXTENTS];
@@ -192,16 +192,11 @@ static oce_status run_filter_grad(const oce_conv2d_shape *shape, const direct_st
         .dy = oce_conv2d_view_of(o->y, 0, 0, 1, 1),
         .tap_down = x.stride[1] * g->dilation[0],
         .tap = x.stride[2] * g->dilation[1],
-        .size = {g->size[0], g->size[1]},
-        .channels = shape->channels,
-        .images = shape->batch,
-        .output = {g->output[0], g->output[1]},
-        .splits = state->splits,
         .partials = workspace,
         .partials_offset = (int64_t)at.filter,
         .dfilter = o->filter,
     };
-    return oce_conv2d_filter_product_run(&state->layout, &state->tiles, &product);
+    return oce_conv2d_filter_product_run(&state->layout, shape, &state->filter, &product);
 }
 
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,

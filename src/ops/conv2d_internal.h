@@ -139,7 +139,8 @@ enum {
     OCE_LAYOUT_PACK = 4,
     OCE_LAYOUT_PREPARE_GRAD = 8,
     OCE_LAYOUT_PACK_GRAD = 16, /* prepare_grad that only packs */
-    OCE_LAYOUT_SUM = 32
+    OCE_LAYOUT_SUM = 32,
+    OCE_LAYOUT_SUM_FEW = 64 /* conv2d_sum_few, as `sum` */
 };
 
 /* Builds the kernels that `wanted`, a sum of the above, asks for. */

@@ -35,7 +35,8 @@ oce_status oce_conv2d_layout_get(oce_device *device, unsigned wanted, oce_conv2d
                    {OCE_LAYOUT_CLEAR, "conv2d_clear", &layout->clear},
                    {OCE_LAYOUT_PACK, "conv2d_pack", &layout->pack},
                    {OCE_LAYOUT_PREPARE_GRAD, "conv2d_prepare_grad", &layout->prepare_grad},
-                   {OCE_LAYOUT_SUM, "conv2d_sum", &layout->sum}};
+                   {OCE_LAYOUT_SUM, "conv2d_sum", &layout->sum},
+                   {OCE_LAYOUT_SUM_FEW, "conv2d_sum_few", &layout->sum}};
     *layout = (oce_conv2d_layout){NULL, NULL, NULL, NULL, NULL};
     char names[128] = ""; /* in one program */
     for (int i = 0; i < OCE_COUNT(kernels); i++)

@@ -1,7 +1,8 @@
-#include "ops/conv2d_tiles.h"
+#include "ops/conv2d_filter_tiles.h"
 
 #include "base/size.h"
 #include "base/status.h"
+#include "ops/register_tile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +13,7 @@ enum {
     PANEL_FLOATS = 1 << 16, /* of a filter that is read again and again: a part of the L2 cache */
     GROUPS = 256,           /* wanted: a few for each of 64 compute units */
     PACK_FLOATS = 1 << 13,  /* of an item, about */
-    SUM_FLOATS = 1 << 14,   /* of an item, about */
-    SPLIT_PIXELS = 1024,    /* of a partial sum at least, so that adding it up costs little */
-    BLOCK_PIXELS = 96,      /* of dY, kept in the first cache */
-    TILE_ROUNDS = 64,  /* of a tile, besides the steps: what is said to be unrolled counts too */
-    CLIPPED_SHARE = 16 /* one of so many taps must be outside the image */
+    CLIPPED_SHARE = 16      /* one of so many taps must be outside the image */
 };
 
 /* Flops of a group: enough to hide what starting it costs, not so many that units run idle. */
@@ -65,20 +62,17 @@ static int64_t even_vectors(int64_t all, int64_t most) {
     return oce_ceil_div(all, oce_ceil_div(all, most));
 }
 
-oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *asked,
-                                const char *kernel, int64_t rows, int64_t channels,
-                                oce_conv2d_tiles *tiles) {
-    const oce_limits *limits = oce_device_limits(device);
-    const int vector = limits->vector_width;
+/* Cuts a product into blocks of channels and chooses their tiles. asked: as of a device that has
+ * it.
+ */
+static void cut(const oce_limits *limits, const oce_conv2d_choice *asked, int64_t rows,
+                int64_t channels, oce_conv2d_tiles *tiles) {
+    const int vector = limits->vector_width, registers = limits->vector_registers;
     *tiles = (oce_conv2d_tiles){
         .vector = vector, .loop_rounds = limits->loop_rounds, .channels = channels};
     if (channels == 0)
-        return OCE_OK;
-    const int registers = limits->vector_registers;
+        return;
     const bool is_asked = asked->rows != 0 || asked->vectors != 0;
-    OCE_REQUIRE(!is_asked || is_tile(registers, asked->rows, asked->vectors), OCE_ERROR_UNSUPPORTED,
-                "conv2d: direct has no tile of %d rows and %d vectors in %d registers", asked->rows,
-                asked->vectors, registers);
     const int64_t all = oce_ceil_div(channels, vector);
     const int64_t vectors = even_vectors(all, is_asked ? asked->vectors : most_vectors(registers));
     const int64_t blocks = oce_ceil_div(all, vectors);
@@ -95,13 +89,41 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *ask
             .first = full * vectors * vector, .blocks = 1, .vectors = (int)last, .lanes = lanes};
     for (int i = 0; i < tiles->count; i++) {
         oce_conv2d_part *part = &tiles->parts[i];
-        oce_defines defines = {0};
         part->rows = is_asked && part->vectors == asked->vectors
                          ? asked->rows
                          : tile_rows(registers, part->vectors, rows);
-        OCE_TRY(get_part(device, file, kernel, &defines, part));
+    }
+}
+
+oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *asked,
+                                const char *kernel, int64_t rows, int64_t channels,
+                                oce_conv2d_tiles *tiles) {
+    const oce_limits *limits = oce_device_limits(device);
+    const bool is_asked = asked->rows != 0 || asked->vectors != 0;
+    OCE_REQUIRE(!is_asked || channels == 0 ||
+                    is_tile(limits->vector_registers, asked->rows, asked->vectors),
+                OCE_ERROR_UNSUPPORTED,
+                "conv2d: direct has no tile of %d rows and %d vectors in %d registers", asked->rows,
+                asked->vectors, limits->vector_registers);
+    cut(limits, asked, rows, channels, tiles);
+    for (int i = 0; i < tiles->count; i++) {
+        oce_defines defines = {0};
+        OCE_TRY(get_part(device, file, kernel, &defines, &tiles->parts[i]));
     }
     return OCE_OK;
+}
+
+int64_t oce_conv2d_step_cost(const oce_limits *limits, int64_t rows, int64_t channels) {
+    const oce_conv2d_choice none = {0};
+    oce_conv2d_tiles tiles;
+    int64_t cost = 0;
+    cut(limits, &none, rows, channels, &tiles);
+    for (int i = 0; i < tiles.count; i++) {
+        const oce_conv2d_part *part = &tiles.parts[i];
+        cost += part->blocks * oce_ceil_div(rows, part->rows) *
+                oce_register_tile_cost(part->rows, part->vectors);
+    }
+    return cost;
 }
 
 int oce_conv2d_tile_configurations(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
@@ -109,9 +131,11 @@ int oce_conv2d_tile_configurations(oce_device *device, const oce_conv2d_shape *s
     enum { TRIED_ROWS = 3 /* the most that fit, and fewer */ };
     const oce_limits *limits = oce_device_limits(device);
     const int registers = limits->vector_registers, most = most_vectors(registers);
-    const int64_t *f = shape->f_dim, *y = shape->y_dim;
-    const int64_t rows = pass == OCE_PASS_FILTER_GRAD ? f[0] * f[1] * f[2] : y[0] * y[1] * y[2];
-    const int64_t channels = pass == OCE_PASS_INPUT_GRAD ? shape->channels : shape->filters;
+    const int64_t *y = shape->y_dim;
+    int64_t rows = y[0] * y[1] * y[2];
+    int64_t channels = pass == OCE_PASS_INPUT_GRAD ? shape->channels : shape->filters;
+    if (pass == OCE_PASS_FILTER_GRAD)
+        oce_conv2d_filter_sides(shape, limits, &rows, &channels);
     const int64_t all = oce_ceil_div(channels, limits->vector_width);
     const int64_t usual = even_vectors(all, most);
     int count = 0;
@@ -240,7 +264,8 @@ oce_conv2d_view oce_conv2d_view_of(const oce_tensor *tensor, int64_t row, int64_
 int64_t oce_conv2d_group_pixels(const oce_conv2d_work *w, const oce_conv2d_tiles *tiles,
                                 const oce_conv2d_part *part) {
     const int64_t flops = 2 * w->steps * part->vectors * tiles->vector;
-    const int64_t most_tiles = tiles->loop_rounds / (w->most_steps * 5 / 4 + TILE_ROUNDS);
+    const int64_t most_tiles =
+        tiles->loop_rounds / (w->most_steps * 5 / 4 + OCE_CONV2D_TILE_ROUNDS);
     const int64_t most = oce_max_int64(most_flops / flops, 48); /* so that a panel's load pays */
     int64_t group = w->pixels * w->products * part->blocks / GROUPS;
     group = oce_max_int64(oce_min_int64(group, most), least_flops / flops);
@@ -332,74 +357,4 @@ oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2
                            OCE_COUNT(args)));
     }
     return OCE_OK;
-}
-
-int64_t oce_conv2d_splits(const oce_conv2d_shape *shape) {
-    const int64_t *f = shape->f_dim, *y = shape->y_dim;
-    const int64_t groups = oce_ceil_div(f[3], 64) * oce_ceil_div(f[0] * f[1] * f[2], 48);
-    const int64_t rows = y[0] * y[1], worthwhile = rows * y[2] / SPLIT_PIXELS;
-    const int64_t splits = oce_min_int64(oce_ceil_div(GROUPS, oce_max_int64(groups, 1)),
-                                         oce_min_int64(worthwhile, rows));
-    return oce_max_int64(splits, 1);
-}
-
-/* Positions of a group: enough that loading dY's block pays, in whole tiles. */
-static int64_t group_positions(const oce_conv2d_filter_product *p, const oce_conv2d_part *part) {
-    const int64_t positions = p->size[0] * p->size[1] * p->channels;
-    const int64_t wanted = positions * part->blocks * p->splits / GROUPS;
-    return oce_ceil_div(oce_max_int64(oce_min_int64(wanted, 8 * part->rows), 2 * part->rows),
-                        part->rows) *
-           part->rows;
-}
-
-oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
-                                         const oce_conv2d_tiles *tiles,
-                                         const oce_conv2d_filter_product *p) {
-    const int64_t positions = p->size[0] * p->size[1] * p->channels;
-    const int64_t pieces = oce_ceil_div(p->output[1], BLOCK_PIXELS);
-    const int64_t block_columns = oce_ceil_div(p->output[1], pieces);
-    const int64_t block_rows = oce_max_int64(BLOCK_PIXELS / p->output[1], 1);
-    for (int i = 0; i < tiles->count; i++) {
-        const oce_conv2d_part *part = &tiles->parts[i];
-        const int64_t group = group_positions(p, part);
-        const oce_arg args[] = {
-            oce_arg_part(p->x.buffer, (uint64_t)p->x.offset),
-            oce_arg_long(p->x.image),
-            oce_arg_long(p->x.down),
-            oce_arg_long(p->x.right),
-            oce_arg_long(p->tap_down),
-            oce_arg_long(p->tap),
-            oce_arg_int(p->size[1]),
-            oce_arg_int(p->channels),
-            oce_arg_part(p->dy.buffer, (uint64_t)(p->dy.offset + part->first)),
-            oce_arg_long(p->dy.image),
-            oce_arg_long(p->dy.down),
-            oce_arg_long(p->dy.right),
-            oce_arg_part(p->partials, (uint64_t)(p->partials_offset + part->first)),
-            oce_arg_int(tiles->padded),
-            oce_arg_int(p->output[0]),
-            oce_arg_int(p->output[1]),
-            oce_arg_long(p->images * p->output[0]),
-            oce_arg_int(positions),
-            oce_arg_int(group),
-            oce_arg_int(p->splits),
-            oce_arg_int(block_rows),
-            oce_arg_int(block_columns)};
-        OCE_TRY(oce_launch(
-            part->kernel, oce_range_groups(part->blocks, oce_ceil_div(positions, group), p->splits),
-            args, OCE_COUNT(args)));
-    }
-    const int64_t rows_per_item = oce_max_int64(SUM_FLOATS / (tiles->padded * p->splits), 1);
-    const oce_arg args[] = {oce_arg_part(p->partials, (uint64_t)p->partials_offset),
-                            oce_arg_long(positions * tiles->padded),
-                            oce_arg_int(tiles->padded),
-                            oce_arg_tensor(p->dfilter),
-                            oce_arg_int(positions),
-                            oce_arg_int(p->size[1]),
-                            oce_arg_int(p->channels),
-                            oce_arg_int(tiles->channels),
-                            oce_arg_int(p->splits),
-                            oce_arg_int(rows_per_item)};
-    return oce_launch(layout->sum, oce_range_groups(oce_ceil_div(positions, rows_per_item), 1, 1),
-                      args, OCE_COUNT(args));
 }

@@ -31,6 +31,9 @@ oce_status oce_conv2d_tiles_get(oce_device *device, const oce_conv2d_choice *ask
                                 const char *kernel, int64_t rows, int64_t channels,
                                 oce_conv2d_tiles *tiles);
 
+/* What a step of the sums of all such tiles costs: see register_tile.h. */
+int64_t oce_conv2d_step_cost(const oce_limits *limits, int64_t rows, int64_t channels);
+
 /* Of the direct family: as oce_conv2d_configurations(). */
 int oce_conv2d_tile_configurations(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                                    char list[OCE_CONV2D_CONFIGURATIONS][OCE_CONV2D_CONFIGURATION]);
@@ -60,6 +63,10 @@ typedef struct oce_conv2d_grad_pack {
 oce_status oce_conv2d_prepare_grad(const oce_conv2d_layout *layout, const oce_conv2d_tiles *tiles,
                                    const oce_conv2d_grad_pack *pack, const oce_conv2d_copy *copy,
                                    const oce_tensor *cleared);
+
+/* Rounds of loops in a tile, besides those over the steps: what is said to be unrolled counts too.
+ */
+enum { OCE_CONV2D_TILE_ROUNDS = 64 };
 
 /* How many pixels a group of direct_forward takes, a multiple of the tile's rows. */
 typedef struct oce_conv2d_work {
@@ -117,27 +124,5 @@ typedef struct oce_conv2d_product {
 } oce_conv2d_product;
 
 oce_status oce_conv2d_product_run(const oce_conv2d_tiles *tiles, const oce_conv2d_product *product);
-
-/* How many partial sums the filter gradient is split into: a function of the shape alone, so that
- * every device adds in the same order. */
-int64_t oce_conv2d_splits(const oce_conv2d_shape *shape);
-
-/* What direct_filter_grad and conv2d_sum compute. The partial sums, splits * positions *
- * tiles->padded floats, are kept at element partials_offset of `partials`. */
-typedef struct oce_conv2d_filter_product {
-    oce_conv2d_view x, dy;
-    int64_t tap_down, tap; /* elements of x between the window's rows and taps */
-    int64_t size[2];       /* of the window */
-    int64_t channels;      /* of x */
-    int64_t images, output[2];
-    int64_t splits;
-    oce_buffer *partials;
-    int64_t partials_offset;
-    const oce_tensor *dfilter;
-} oce_conv2d_filter_product;
-
-oce_status oce_conv2d_filter_product_run(const oce_conv2d_layout *layout,
-                                         const oce_conv2d_tiles *tiles,
-                                         const oce_conv2d_filter_product *product);
 
 #endif

@@ -3,21 +3,12 @@
 
 #include "base/size.h"
 #include "device/tuning.h"
+#include "ops/register_tile.h"
 
 #include <math.h>
 #include <stdio.h>
 
 /* ---- Register tile ------------------------------------------------------------------------- */
-
-/* Twice the cycles of a step of K in a tile, on a core with two multiply-adds and two loads a cycle
- * and a latency of four cycles; a little for the loop. */
-static int64_t tile_cost(int rows, int vectors) {
-    const int arithmetic = rows * vectors, loads = rows + vectors, latency = 8;
-    int cost = arithmetic > loads ? arithmetic : loads;
-    if (cost < latency)
-        cost = latency;
-    return cost + 2;
-}
 
 typedef struct tile {
     int rows, vectors;
@@ -42,7 +33,7 @@ static bool fits(const oce_gemm_desc *d, tile t) {
 /* What all tiles of C cost, the rows and columns beyond its edges counted in. */
 static int64_t cost_of(const oce_gemm_desc *d, int vector_width, tile t) {
     return oce_ceil_div(d->m, t.rows) * oce_ceil_div(d->n, t.vectors * vector_width) *
-           tile_cost(t.rows, t.vectors);
+           oce_register_tile_cost(t.rows, t.vectors);
 }
 
 /* The tile that computes C soonest. */
