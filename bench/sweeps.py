@@ -65,8 +65,9 @@ def summary(rows, problems, names, what):
     for name in names:
         each = [row[2][name] / row[2]["ocelli"] for row in rows if name in row[2]]
         if each:
-            mean = report.geometric_mean(each)
-            means.append("%.2f x %s (%d)" % (mean, report.NAMES[name], len(each)))
+            below = sum(speed < LIMIT for speed in each)
+            of = "%d, %d below %g" % (len(each), below, LIMIT)
+            means.append("%.2f x %s (%s)" % (report.geometric_mean(each), report.NAMES[name], of))
     lines = [
         "%d %s, the least time of the rounds." % (len(rows), what),
         "Geometric mean of the ratios: **%s** (goal 1)." % "; ".join(means),
