@@ -61,6 +61,13 @@ static void feed(const char *network, int64_t batch, bool on_host) {
             images[i] = 0; /* a copy was taken */
         expect_input(model, expected, rows);
     }
+    /* CPUs: the bytes go to mapped memory, each stage's to its own. */
+    const bool is_mapped = oce_device_limits(device)->is_cpu && !on_host;
+    cr_expect(is_mapped ? model->stage_images == NULL : model->stages[0].mapped == NULL);
+    for (int i = 1; i < OCE_STAGES && is_mapped; i++) {
+        cr_expect_not_null(model->stages[i].mapped, "stage %d", i);
+        cr_expect_neq(model->stages[i].mapped, model->stages[0].mapped, "stage %d", i);
+    }
     free(images);
     free(expected);
     oce_model_destroy(model);

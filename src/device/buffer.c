@@ -160,6 +160,31 @@ oce_status oce_buffer_write_marked(oce_buffer *buffer, size_t offset, const void
     return OCE_OK;
 }
 
+oce_status oce_buffer_map_later(oce_buffer *buffer, void **host, oce_mark *mark) {
+    cl_event event = NULL;
+    cl_int code = CL_SUCCESS;
+    oce_mark_clear(mark);
+    *host = clEnqueueMapBuffer(buffer->device->queue, buffer->memory, CL_FALSE,
+                               CL_MAP_WRITE_INVALIDATE_REGION, 0, buffer->bytes, 0, NULL, &event,
+                               &code);
+    if (code != CL_SUCCESS) {
+        *host = NULL;
+        return oce_opencl_fail(code, "mapping %zu bytes of \"%s\"", buffer->bytes,
+                               buffer->device->entry->info.name);
+    }
+    mark->event = event;
+    return OCE_OK;
+}
+
+oce_status oce_buffer_unmap(oce_buffer *buffer, void *host) {
+    const cl_int code =
+        clEnqueueUnmapMemObject(buffer->device->queue, buffer->memory, host, 0, NULL, NULL);
+    if (code != CL_SUCCESS)
+        return oce_opencl_fail(code, "unmapping %zu bytes of \"%s\"", buffer->bytes,
+                               buffer->device->entry->info.name);
+    return OCE_OK;
+}
+
 static oce_status enqueue_read(const oce_buffer *buffer, size_t offset, void *data, size_t bytes,
                                cl_bool wait) {
     OCE_TRY(check_range(buffer, "reading", offset, bytes));

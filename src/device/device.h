@@ -191,6 +191,12 @@ typedef struct oce_mark {
  * all that was enqueued before. */
 oce_status oce_buffer_write_marked(oce_buffer *buffer, size_t offset, const void *data,
                                    size_t bytes, oce_mark *mark);
+/* Enqueues that the host gets to write all of the buffer: at *host, once the mark, moved behind all
+ * that was enqueued before, is reached. What the buffer held is lost. Where the device is the host,
+ * that is where kernels will read. */
+oce_status oce_buffer_map_later(oce_buffer *buffer, void **host, oce_mark *mark);
+/* Enqueues that the device gets it back. */
+oce_status oce_buffer_unmap(oce_buffer *buffer, void *host);
 /* Waits until the device has reached the mark, if it is set. Errors: OCE_ERROR_OPENCL. */
 oce_status oce_mark_wait(oce_mark *mark);
 void oce_mark_clear(oce_mark *mark);

@@ -1,7 +1,8 @@
 /*
  * Batches to the device, and the metrics of steps back, without waiting for the device: the host
  * works ahead of it by up to OCE_STAGES micro-batches, each with memory of its own and a mark in
- * the queue behind the copy of it.
+ * the queue behind the last reading of it. On CPUs the host writes where the kernels read, in
+ * mapped memory; elsewhere to memory of its own, which is copied.
  */
 #include "nn/model.h"
 
@@ -26,14 +27,35 @@ size_t oce_model_evaluation_slot(const oce_model *model) {
     return (size_t)OCE_METRICS_KEPT * (size_t)model->options.micro_batches;
 }
 
-oce_status oce_model_plan_host_input(oce_model *model) {
+oce_status oce_model_allocate_stages(oce_model *model) {
     const oce_tensor *input = &model->graph.input;
-    if (!oce_device_limits(model->device)->is_cpu || oce_tensor_count(input) > HOST_PIXELS)
-        return OCE_OK;
-    model->stage_inputs = calloc(OCE_STAGES, oce_buffer_bytes(input->buffer));
-    OCE_REQUIRE(model->stage_inputs != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d batches",
-                OCE_STAGES);
+    const bool is_cpu = oce_device_limits(model->device)->is_cpu;
+    const size_t bytes = oce_buffer_bytes(oce_model_memory(model, model->images_buffer[0]));
+    if (!is_cpu) {
+        model->stage_images = calloc(OCE_STAGES, bytes);
+        OCE_REQUIRE(model->stage_images != NULL, OCE_ERROR_HOST_MEMORY,
+                    "no memory for %d batches of %zu bytes", OCE_STAGES, bytes);
+    } else if (oce_tensor_count(input) <= HOST_PIXELS) {
+        model->stage_inputs = calloc(OCE_STAGES, oce_buffer_bytes(input->buffer));
+        OCE_REQUIRE(model->stage_inputs != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d batches",
+                    OCE_STAGES);
+    }
     return OCE_OK;
+}
+
+void oce_model_release_stages(oce_model *model) {
+    for (int i = 0; i < OCE_STAGES; i++) {
+        oce_stage *stage = &model->stages[i];
+        if (stage->mapped != NULL)
+            oce_buffer_unmap(oce_model_memory(model, model->images_buffer[i]), stage->mapped);
+        stage->mapped = NULL;
+        oce_mark_clear(&stage->passed);
+    }
+    if (model->is_allocated)
+        oce_device_finish(model->device);
+    free(model->stage_images);
+    free(model->stage_labels);
+    free(model->stage_inputs);
 }
 
 /* Converts the images as oce_convert_bytes() does, and copies them with the halo's zeros. */
@@ -50,22 +72,41 @@ static oce_status feed_inputs(oce_model *model, const uint8_t *images, int64_t r
                 to[i] = (float)from[i] * model->options.input_scale;
         }
     return oce_buffer_write_marked(input->buffer, 0, stage, bytes,
-                                   &model->stages[model->stage].copied);
+                                   &model->stages[model->stage].passed);
 }
 
-/* Copies the bytes and converts them on the device. */
+/* Writes the bytes to where the device reads them. */
+static oce_status write_mapped(oce_stage *stage, oce_buffer *buffer, const uint8_t *images,
+                               size_t bytes) {
+    if (stage->mapped == NULL) { /* for the first time */
+        OCE_TRY(oce_buffer_map_later(buffer, &stage->mapped, &stage->passed));
+        OCE_TRY(oce_mark_wait(&stage->passed));
+    }
+    void *host = stage->mapped;
+    memcpy(host, images, bytes);
+    stage->mapped = NULL;
+    return oce_buffer_unmap(buffer, host);
+}
+
+/* Brings the bytes to the device and converts them there. */
 static oce_status feed_bytes(oce_model *model, const uint8_t *images, int64_t rows,
                              const oce_augment *augment) {
+    oce_stage *stage = &model->stages[model->stage];
+    oce_buffer *buffer = oce_model_memory(model, model->images_buffer[model->stage]);
     oce_tensor input = model->graph.input;
     input.dim[0] = rows;
-    const size_t image = oce_tensor_count(&input) / (size_t)rows;
-    const size_t at = (size_t)model->stage * (size_t)model->graph.batch * image;
-    oce_buffer *device_images = oce_model_memory(model, model->images_buffer);
-    memcpy(model->stage_images + at, images, (size_t)rows * image);
-    OCE_TRY(oce_buffer_write_marked(device_images, at, model->stage_images + at,
-                                    (size_t)rows * image, &model->stages[model->stage].copied));
-    return oce_convert_bytes(model->device, device_images, at, model->options.input_scale, augment,
-                             &input);
+    const size_t bytes = oce_tensor_count(&input);
+    const bool is_mapped = model->stage_images == NULL;
+    if (is_mapped) {
+        OCE_TRY(write_mapped(stage, buffer, images, bytes));
+    } else {
+        uint8_t *host = model->stage_images + (size_t)model->stage * oce_buffer_bytes(buffer);
+        memcpy(host, images, bytes);
+        OCE_TRY(oce_buffer_write_marked(buffer, 0, host, bytes, &stage->passed));
+    }
+    OCE_TRY(
+        oce_convert_bytes(model->device, buffer, 0, model->options.input_scale, augment, &input));
+    return is_mapped ? oce_buffer_map_later(buffer, &stage->mapped, &stage->passed) : OCE_OK;
 }
 
 oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
@@ -73,7 +114,7 @@ oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t
     model->stage = (model->stage + 1) % OCE_STAGES;
     const size_t at = (size_t)model->stage * (size_t)model->graph.batch;
     oce_stage *stage = &model->stages[model->stage];
-    OCE_TRY(oce_mark_wait(&stage->copied));
+    OCE_TRY(oce_mark_wait(&stage->passed));
     oce_device_label(model->device, "input", 0);
     if (labels != NULL) {
         memcpy(model->stage_labels + at, labels, (size_t)rows);
@@ -99,8 +140,8 @@ oce_status oce_model_fetch_sums(oce_model *model, int64_t part) {
                                  sizeof *model->kept_sums);
 }
 
-/* Waits until step `step` is done: until a batch of a later step is copied, as the queue is in
- * order, or, if none was fed yet, for all of the queue. */
+/* Waits until step `step` is done: until the device has passed a batch of a later step, as the
+ * queue is in order, or, if none was fed yet, for all of the queue. */
 static oce_status wait_for_step(oce_model *model, uint64_t step) {
     oce_stage *later = NULL;
     for (int i = 0; i < OCE_STAGES; i++) {
@@ -108,7 +149,7 @@ static oce_status wait_for_step(oce_model *model, uint64_t step) {
         if (stage->step > step && (later == NULL || stage->step < later->step))
             later = stage;
     }
-    return later != NULL ? oce_mark_wait(&later->copied) : oce_device_finish(model->device);
+    return later != NULL ? oce_mark_wait(&later->passed) : oce_device_finish(model->device);
 }
 
 oce_status oce_model_step_metrics(oce_model *model, uint64_t step, oce_metrics *metrics) {

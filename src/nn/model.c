@@ -53,15 +53,15 @@ static oce_status plan_parameters(oce_model *model) {
 static oce_status plan_feeding(oce_model *model) {
     const oce_network *network = model->graph.network;
     const size_t batch = (size_t)model->graph.batch;
-    const int64_t dim[5] = {OCE_STAGES, model->graph.batch, network->height, network->width,
-                            network->channels};
+    const int64_t dim[4] = {model->graph.batch, network->height, network->width, network->channels};
     size_t images = 0;
-    OCE_REQUIRE(oce_size_product(dim, 5, &images), OCE_ERROR_OVERFLOW,
+    OCE_REQUIRE(oce_size_product(dim, 4, &images), OCE_ERROR_OVERFLOW,
                 "a batch of %zu images of %lld x %lld x %lld is too large", batch,
                 (long long)network->height, (long long)network->width,
                 (long long)network->channels);
     oce_memory *memory = &model->memory;
-    OCE_TRY(oce_memory_add(memory, "", "image bytes", images, &model->images_buffer));
+    for (int i = 0; i < OCE_STAGES; i++)
+        OCE_TRY(oce_memory_add(memory, "", "image bytes", images, &model->images_buffer[i]));
     OCE_TRY(oce_memory_add(memory, "", "label bytes", OCE_STAGES * batch, &model->labels_buffer));
     OCE_TRY(oce_memory_add(memory, "", "metrics",
                            (oce_model_evaluation_slot(model) + 1) * sizeof(oce_xent_sums),
@@ -101,16 +101,10 @@ oce_status oce_model_create(oce_device *device, const oce_network *network,
 void oce_model_destroy(oce_model *model) {
     if (model == NULL)
         return;
-    if (model->is_allocated)
-        oce_device_finish(model->device); /* the stages may still be read */
+    oce_model_release_stages(model);
     oce_graph_release(&model->graph);
     oce_memory_release(&model->memory);
-    free(model->stage_images);
-    free(model->stage_labels);
-    free(model->stage_inputs);
     free(model->kept_sums);
-    for (int i = 0; i < OCE_STAGES; i++)
-        oce_mark_clear(&model->stages[i].copied);
     free(model);
 }
 
@@ -141,13 +135,11 @@ static oce_status initialise(oce_model *model) {
 static oce_status allocate(oce_model *model) {
     OCE_TRY(oce_memory_allocate(&model->memory, model->device));
     OCE_TRY(oce_graph_bind(&model->graph, &model->memory));
-    model->stage_images = malloc(oce_buffer_bytes(oce_model_memory(model, model->images_buffer)));
     model->stage_labels = malloc(oce_buffer_bytes(oce_model_memory(model, model->labels_buffer)));
     model->kept_sums = calloc(oce_model_evaluation_slot(model), sizeof *model->kept_sums);
-    OCE_REQUIRE(model->stage_images != NULL && model->stage_labels != NULL &&
-                    model->kept_sums != NULL,
-                OCE_ERROR_HOST_MEMORY, "no memory for %d batches of images", OCE_STAGES);
-    OCE_TRY(oce_model_plan_host_input(model));
+    OCE_REQUIRE(model->stage_labels != NULL && model->kept_sums != NULL, OCE_ERROR_HOST_MEMORY,
+                "no memory for the labels of %d batches", OCE_STAGES);
+    OCE_TRY(oce_model_allocate_stages(model));
     return initialise(model);
 }
 

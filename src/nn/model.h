@@ -10,12 +10,13 @@
 #include <ocelli/model.h>
 #include <ocelli/softmax.h>
 
-/* Micro-batches that may be copied to the device ahead of its work. */
+/* Micro-batches that may be brought to the device ahead of its work. */
 enum { OCE_STAGES = 4 };
 
 /* Host memory of a micro-batch. */
 typedef struct oce_stage {
-    oce_mark copied; /* not reached: the device may still read the memory */
+    oce_mark passed; /* not reached: the device may still read the memory */
+    void *mapped;    /* the images buffer, to be written once the mark is reached; or NULL */
     uint64_t step;   /* whose batch it holds, or held last */
 } oce_stage;
 
@@ -26,13 +27,14 @@ struct oce_model {
     oce_graph graph;
     bool is_allocated;
     int parameters_buffer, part_gradients_buffer, slot_buffer[2];
-    int gradients_buffer;             /* may be a slot's (oce_optimizer_takes_slot) */
-    int images_buffer, labels_buffer; /* OCE_STAGES micro-batches of bytes */
-    int sums_buffer;                  /* oce_xent_sums: steps, then one evaluation pass */
-    int predictions_buffer;           /* int32 [micro-batch] */
-    int counts_buffer;                /* uint32: non-finite values a tensor */
-    uint8_t *stage_images;            /* host side of the images and labels buffers */
-    uint8_t *stage_labels;
+    int gradients_buffer;          /* may be a slot's (oce_optimizer_takes_slot) */
+    int images_buffer[OCE_STAGES]; /* a micro-batch of bytes each */
+    int labels_buffer;             /* OCE_STAGES micro-batches of bytes */
+    int sums_buffer;               /* oce_xent_sums: steps, then one evaluation pass */
+    int predictions_buffer;        /* int32 [micro-batch] */
+    int counts_buffer;             /* uint32: non-finite values a tensor */
+    uint8_t *stage_images;         /* host side of the images buffers; NULL: they are mapped */
+    uint8_t *stage_labels;         /* and of the labels buffer */
     float *stage_inputs; /* [OCE_STAGES] input buffers, of so few images that the host converts them
                             as fast as a command is enqueued; else NULL */
     oce_stage stages[OCE_STAGES];
@@ -43,8 +45,11 @@ struct oce_model {
     oce_optimizer_state optimizer_state;
 };
 
-/* Allocates stage_inputs where the host is to convert the images. */
-oce_status oce_model_plan_host_input(oce_model *model);
+/* Allocates the host's side of the images: stage_inputs, where the host converts them, or
+ * stage_images, unless the buffers are mapped, as on CPUs. */
+oce_status oce_model_allocate_stages(oce_model *model);
+/* Waits until none is read any more. */
+void oce_model_release_stages(oce_model *model);
 
 /* Copies `rows` images and labels (NULL: none) to a stage and converts the images to graph.input;
  * augment may be NULL. *stage_first is where the labels lie in the labels buffer. */
