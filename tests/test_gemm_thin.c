@@ -163,6 +163,40 @@ Test(gemm_thin, division) {
     oce_device_close(device);
 }
 
+/* Many rows times a long sum take a launch for some rows each where the loops of a group would be
+ * too long, and give the same bits. */
+Test(gemm_thin, rows_of_several_launches) {
+    oce_device *device = gemm_open_cpu(4, OCE_GEMM_THIN);
+    const int64_t longest[] = {INT64_MAX, 65535 / 5 * 3};
+    float *results[2];
+    for (int turned = 0; turned < 2; turned++) {
+        const oce_gemm_desc desc = {.m = turned ? 31 : 22,
+                                    .n = turned ? 22 : 31,
+                                    .k = 24000,
+                                    .transpose_b = true,
+                                    .activation = OCE_ACTIVATION_RELU,
+                                    .family = OCE_GEMM_THIN};
+        const oce_gemm_desc large = {.m = 24, .n = 400, .k = 100000, .transpose_b = true};
+        gemm_data data = gemm_random(&desc, true, 41);
+        for (int i = 0; i < 2; i++) {
+            device->limits.loop_rounds = longest[i] / (i == 1 ? 8 : 1);
+            results[i] = gemm_run(device, &desc, &data, NULL);
+            device->limits.loop_rounds = longest[i];
+            oce_gemm_plan plan = {.device = device, .desc = large, .method = &oce_gemm_thin};
+            TEST_OK(oce_gemm_thin.prepare(&plan));
+            const oce_gemm_blocks *b = &plan.blocks;
+            const int64_t tiles = b->columns / b->tile_vectors * ((b->rows + 3) / 4);
+            cr_expect_leq(tiles * (large.k / b->splits / 4), longest[i]);
+            cr_expect(i == 1 || b->rows == large.m);
+        }
+        cr_expect_arr_eq(results[0], results[1], 22 * 31 * sizeof(float));
+        free(results[0]);
+        free(results[1]);
+        gemm_free_data(&data);
+    }
+    oce_device_close(device);
+}
+
 /* ---- Rows of a kept B that only zeros scale ---------------------------------------------------
  */
 

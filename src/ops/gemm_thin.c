@@ -90,8 +90,8 @@ static int64_t groups_of(const thin *t) {
     return at_least(at_most((t->m + t->n) * t->k / GROUP_FLOATS, GROUPS), 1);
 }
 
-/* Blocks of columns and splits of K. Splits are a function of the shape alone; blocks may be
- * smaller where loops must be short. */
+/* Blocks of columns, splits of K, and rows of a launch. Splits are a function of the shape alone;
+ * blocks may be smaller, and launches several, where loops must be short. */
 static void divide_dot(const thin *t, const oce_limits *limits, oce_gemm_blocks *b) {
     const int64_t goal = groups_of(t), least = at_least(oce_ceil_div(t->k, LONGEST_DOT), 1);
     b->splits = (int)at_least(at_most(goal / oce_ceil_div(t->n, 8), t->k / 1024), least);
@@ -102,6 +102,10 @@ static void divide_dot(const thin *t, const oce_limits *limits, oce_gemm_blocks 
     while (b->columns > b->tile_vectors &&
            b->columns / b->tile_vectors * rounds > limits->loop_rounds)
         b->columns = round_up(b->columns / 2, b->tile_vectors);
+    while (b->rows > b->tile_rows &&
+           oce_ceil_div(b->rows, b->tile_rows) * depth * (b->columns / b->tile_vectors) >
+               limits->loop_rounds)
+        b->rows = round_up(b->rows / 2, b->tile_rows);
 }
 
 /* Whole rows are read fastest: K is split, and columns are divided only where a row is longer than
@@ -155,7 +159,8 @@ static oce_status prepare(oce_gemm_plan *plan) {
     const thin t = thin_of(&plan->desc);
     const oce_limits *limits = oce_device_limits(plan->device);
     oce_gemm_blocks *b = &plan->blocks;
-    *b = (oce_gemm_blocks){.tile_rows = t.m <= 2 ? (int)t.m : 4,
+    *b = (oce_gemm_blocks){.rows = t.m,
+                           .tile_rows = t.m <= 2 ? (int)t.m : 4,
                            .tile_vectors = t.m > 1    ? 4
                                            : t.n == 1 ? 1
                                                       : 8};
@@ -209,33 +214,45 @@ static oce_status reduce(const oce_gemm_plan *plan, const oce_gemm_operands *o) 
                       OCE_COUNT(args));
 }
 
-/* Also the whole run of a product that is not split, to C. */
-oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
-    const thin t = thin_of(&plan->desc);
+/* Launches the product for rows first to first + b->rows - 1. */
+static oce_status run_rows(const oce_gemm_plan *plan, const oce_gemm_operands *o, const thin *t,
+                           int64_t first) {
     const oce_gemm_blocks *b = &plan->blocks;
+    const oce_tensor *few = t->is_turned ? o->b : o->a;
+    const int64_t c_row = t->is_turned ? 1 : t->n, a_row = t->is_straight ? t->k : 1;
+    const int64_t rows = at_most(b->rows, t->m - first), bias_row = t->is_turned;
     const oce_arg args[] = {
-        oce_arg_tensor(t.is_turned ? o->b : o->a),
-        oce_arg_tensor(t.is_turned ? o->a : o->b),
-        oce_arg_tensor(o->bias),
-        b->splits > 1 ? oce_arg_part(o->workspace, 0) : oce_arg_tensor(o->c),
-        oce_arg_int(t.m),
-        oce_arg_int(t.n),
-        oce_arg_int(t.k),
-        oce_arg_long(t.is_turned ? 1 : t.n),
-        oce_arg_long(t.is_turned ? t.m : 1),
-        oce_arg_long(t.m * t.n),
+        oce_arg_tensor_at(few, first * a_row),
+        oce_arg_tensor(t->is_turned ? o->a : o->b),
+        o->bias != NULL ? oce_arg_tensor_at(o->bias, first * bias_row) : oce_arg_tensor(NULL),
+        b->splits > 1 ? oce_arg_part(o->workspace, (uint64_t)(first * c_row))
+                      : oce_arg_tensor_at(o->c, first * c_row),
+        oce_arg_int(rows),
+        oce_arg_int(t->n),
+        oce_arg_int(t->k),
+        oce_arg_long(c_row),
+        oce_arg_long(t->is_turned ? t->m : 1),
+        oce_arg_long(t->m * t->n),
         oce_arg_int(b->columns),
-        oce_arg_int(t.is_turned),
-        oce_arg_int(!t.is_turned),
+        oce_arg_int(bias_row),
+        oce_arg_int(!t->is_turned),
         oce_arg_int(o->bias != NULL),
         oce_arg_int(plan->desc.activation == OCE_ACTIVATION_RELU),
-        oce_arg_long(t.is_straight ? t.k : 1),
-        oce_arg_long(t.is_straight ? 1 : t.m),
+        oce_arg_long(a_row),
+        oce_arg_long(t->is_straight ? 1 : t->m),
         plan->prepared > 0 ? oce_arg_part(o->prepared, 0) : oce_arg_tensor(NULL),
     };
     const int scale_only = 3;
-    return oce_launch(plan->product, oce_range_groups(oce_ceil_div(t.n, b->columns), b->splits, 1),
-                      args, OCE_COUNT(args) - (t.is_dot ? scale_only : 0));
+    return oce_launch(plan->product, oce_range_groups(oce_ceil_div(t->n, b->columns), b->splits, 1),
+                      args, OCE_COUNT(args) - (t->is_dot ? scale_only : 0));
+}
+
+/* Also the whole run of a product that is not split, to C. */
+oce_status oce_gemm_thin_parts(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
+    const thin t = thin_of(&plan->desc);
+    for (int64_t row = 0; row < t.m; row += plan->blocks.rows)
+        OCE_TRY(run_rows(plan, o, &t, row));
+    return OCE_OK;
 }
 
 static oce_status run(const oce_gemm_plan *plan, const oce_gemm_operands *o) {
