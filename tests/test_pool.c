@@ -1,6 +1,7 @@
 /* Pooling on the device against test vectors, src/ref and numerical derivatives. */
 #include "base/random.h"
 #include "base/size.h"
+#include "device/internal.h"
 #include "ref/ref.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -249,6 +250,56 @@ Test(pool, rows_longer_than_a_work_item_takes) {
     float *x = test_random((size_t)(3 * width * 48), 19);
     check_against_ref(device, &desc, NULL, x, 19);
     free(x);
+    oce_device_close(device);
+}
+
+/* Where the driver may break long loops off, an item takes a part of the channels. */
+Test(pool, channels_of_several_work_items) {
+    const oce_pool_desc descs[] = {
+        {OCE_POOL_AVERAGE, 2, 24, 21, 40, {.size = {24, 21}, .padding = OCE_PADDING_VALID}},
+        {OCE_POOL_AVERAGE, 1, 9, 8, 36, {.size = {9, 19}, .stride = {1, 1}}},
+        {OCE_POOL_MAX, 1, 9, 8, 36, {.size = {9, 11}, .stride = {1, 1}}},
+        {OCE_POOL_MAX, 1, 9, 8, 144, {.size = {5, 3}, .stride = {1, 1}}},
+    };
+    oce_device *device = test_open_device();
+    device->limits.loop_rounds = 500;
+    for (int i = 0; i < OCE_COUNT(descs); i++) {
+        const oce_pool_desc *d = &descs[i];
+        float *x = test_random((size_t)(d->batch * d->height * d->width * d->channels), 23);
+        check_against_ref(device, d, NULL, x, 23);
+        free(x);
+    }
+    device->limits.loop_rounds = 100; /* 24 rows of 21 / 8 + 7 rounds and one more */
+    if (device->limits.is_cpu) {
+        oce_pool_plan *plan = NULL;
+        cr_expect_eq(oce_pool_plan_create(device, &descs[0], &plan), OCE_ERROR_UNSUPPORTED);
+        cr_expect_not_null(strstr(oce_last_error(), "24 x 21 takes 241 rounds"), "%s",
+                           oce_last_error());
+    }
+    oce_device_close(device);
+}
+
+/* A mean over an image, with more elements than rounds that the loops of some drivers have. */
+Test(pool, average_of_a_large_image) {
+    const int64_t size = test_is_small() ? 24 : 112;
+    const oce_pool_desc desc = {.kind = OCE_POOL_AVERAGE,
+                                .batch = 1,
+                                .height = size,
+                                .width = size,
+                                .channels = 48,
+                                .window = {.size = {size, size}, .padding = OCE_PADDING_VALID}};
+    oce_device *device = test_open_device();
+    oce_random random;
+    oce_random_init(&random, 24, OCE_RANDOM_TEST, 0);
+    pool_run r = pool_run_open(device, &desc, NULL);
+    float *x = test_eighths(&random, r.inputs); /* whose sums are exact */
+    float *y = pool_run_forward(&r, x), *expected = test_floats(r.outputs);
+    cr_assert_eq(oce_ref_pool_forward(&desc, x, expected, NULL), OCE_OK);
+    expect_floats(y, expected, r.outputs, r.y_shape, rounding, "%s", describe(&desc));
+    free(expected);
+    free(y);
+    free(x);
+    pool_run_close(&r);
     oce_device_close(device);
 }
 

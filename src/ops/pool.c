@@ -6,20 +6,22 @@
 #include "ops/lines.h"
 #include "ops/pool_images.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { MAX_POSITIONS = 255 /* a winner is stored in a byte */ };
-/* Loads of a CPU's work-item, about: llvmpipe ends an item's loops, without a word, after 65535
- * rounds. */
-enum { CPU_LOADS = 16384 };
+/* Loads of a CPU's work-item, about, and columns of a window that average_pool takes in a round
+ * where loops must be short. */
+enum { CPU_LOADS = 16384, WIDE_ROUND = 8 };
 
 struct oce_pool_plan {
     oce_device *device;
     oce_pool_kind kind;
     oce_window_geometry geometry;
-    int64_t x[4], y[4];  /* extents */
-    int vector;          /* VEC */
-    int64_t item_pixels; /* pixels of a CPU's work-item */
+    int64_t x[4], y[4]; /* extents */
+    int vector;         /* VEC */
+    /* Of a CPU's work-item: pixels, and channels; 0: all, its loops end in any case. */
+    int64_t item_pixels, item_channels;
 };
 
 static const char file[] = "pool.cl";
@@ -96,6 +98,8 @@ static oce_status get_kernel(const oce_pool_plan *plan, const char *name, bool i
     oce_define(&defines, "SH", plan->geometry.stride[0]);
     oce_define(&defines, "SW", plan->geometry.stride[1]);
     oce_define(&defines, "VEC", plan->vector);
+    if (plan->item_channels > 0)
+        oce_define(&defines, "ITEM_CHANNELS", plan->item_channels);
     if (is_aligned)
         oce_define(&defines, "OCE_ALIGNED", 1);
     return oce_kernel_get(plan->device, file, name, &defines, kernel);
@@ -103,6 +107,44 @@ static oce_status get_kernel(const oce_pool_plan *plan, const char *name, bool i
 
 static bool can_align(const oce_pool_plan *plan) {
     return !oce_device_limits(plan->device)->is_cpu && plan->vector == 4;
+}
+
+/* Rounds of an item's loops for a vector of a pixel, at most. In double, which no description
+ * overflows. */
+static double vector_rounds(const oce_window_geometry *g, bool is_wide) {
+    const double columns =
+        is_wide ? (double)(g->size[1] / WIDE_ROUND + WIDE_ROUND - 1) : (double)g->size[1];
+    const double forward = (double)g->size[0] * (columns + 1);
+    double windows[2]; /* that hold an input */
+    for (int axis = 0; axis < 2; axis++)
+        windows[axis] = (double)oce_min_int64(oce_ceil_div(g->size[axis], g->stride[axis]),
+                                              oce_max_int64(g->output[axis], 1));
+    return 1 + fmax(forward, windows[0] * (windows[1] + 1));
+}
+
+/* Divides rows among the items of a CPU, and channels where their loops would be too long. */
+static oce_status set_items(oce_pool_plan *plan) {
+    const oce_limits *limits = oce_device_limits(plan->device);
+    const oce_window_geometry *g = &plan->geometry;
+    const double vectors = (double)(plan->x[3] / plan->vector);
+    const double loads = vectors * (double)g->size[0] * (double)g->size[1];
+    const double most = (double)limits->loop_rounds;
+    plan->item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
+    if (!limits->is_cpu || limits->loop_rounds == INT64_MAX || vectors == 0)
+        return OCE_OK;
+    const double pixel_rounds = 1 + vectors * vector_rounds(g, false);
+    plan->item_pixels =
+        oce_min_int64(plan->item_pixels, oce_max_int64((int64_t)(most / pixel_rounds), 1));
+    if (pixel_rounds <= most)
+        return OCE_OK;
+    const double rounds = vector_rounds(g, plan->kind == OCE_POOL_AVERAGE);
+    OCE_REQUIRE(rounds < most, OCE_ERROR_UNSUPPORTED,
+                "pool: a window of %lld x %lld takes %.0f rounds of a loop, and the driver may "
+                "break loops off after %lld",
+                (long long)g->size[0], (long long)g->size[1], rounds,
+                (long long)limits->loop_rounds);
+    plan->item_channels = oce_min_int64((int64_t)((most - 1) / rounds) * plan->vector, plan->x[3]);
+    return OCE_OK;
 }
 
 oce_status oce_pool_plan_create_gradient(oce_device *device, const oce_pool_desc *desc,
@@ -117,10 +159,7 @@ oce_status oce_pool_plan_create_gradient(oce_device *device, const oce_pool_desc
                           .y = {desc->batch, g.output[0], g.output[1], desc->channels},
                           .vector = oce_channel_vector(device, desc->channels)};
     OCE_TRY(check_sizes(&plan));
-    /* In double, which no description overflows. */
-    const int64_t vectors = desc->channels / plan.vector;
-    const double loads = (double)vectors * (double)g.size[0] * (double)g.size[1];
-    plan.item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
+    OCE_TRY(set_items(&plan));
     oce_pool_plan *copy = malloc(sizeof *copy);
     OCE_REQUIRE(copy != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a pool plan");
     *copy = plan;
@@ -183,7 +222,8 @@ static oce_status launch(const oce_pool_plan *plan, const char *name, bool is_al
     const bool is_cpu = oce_device_limits(plan->device)->is_cpu;
     int64_t items = dim[2] * (dim[3] / plan->vector);
     if (is_cpu && items > 0)
-        items = oce_ceil_div(dim[2], plan->item_pixels);
+        items = oce_ceil_div(dim[2], plan->item_pixels) *
+                (plan->item_channels > 0 ? oce_ceil_div(dim[3], plan->item_channels) : 1);
     oce_range range = oce_range_groups(items, dim[1], dim[0]);
     if (!is_cpu)
         range.local[0] = 0;
