@@ -21,7 +21,7 @@ KERNEL void softmax(SAME_IN(logits), INOUT(probabilities), const ulong rows, con
         const row_sums sums = sum_row(z, classes);
         const float scale = 1.0f / sums.sum;
         for (uint c = 0; c < classes; c += VEC)
-            STOREV(exp(LOADV(z + c) - sums.largest) * scale, p + c);
+            STORE_AT(exp(LOAD_AT(z, c, 0.0f) - sums.largest) * scale, p, c);
     }
 }
 
@@ -37,11 +37,12 @@ KERNEL void softmax_xent(SAME_IN(logits), SAME_IN(labels), OUT(losses), INOUT(dl
         const float log_sum = log(sums.sum);
         vecf loss = (vecf)(0);
         for (uint c = 0; c < classes; c += VEC) {
-            const vecf shifted = LOADV(z + c) - sums.largest, label = LOADV(y + c);
+            const vecf shifted = LOAD_AT(z, c, sums.largest) - sums.largest;
+            const vecf label = LOAD_AT(y, c, 0.0f);
             loss += label * (log_sum - shifted);
             if (dlogits_base != 0)
-                STOREV((exp(shifted) / sums.sum - label) * upstream,
-                       AT(dlogits) + row * classes + c);
+                STORE_AT((exp(shifted) / sums.sum - label) * upstream,
+                         AT(dlogits) + row * classes, c);
         }
         float lanes[VEC];
         STORE_LANES(loss, lanes);

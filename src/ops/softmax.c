@@ -9,6 +9,8 @@ enum { CPU_VALUES = 4096 /* logits of a work-item */ };
 /* Logits of a launch of softmax.cl with class numbers, which is one work-item: llvmpipe ends an
  * item's loops, without a word, after 65535 rounds. */
 enum { CPU_SLICE = 8192 };
+/* With SHORT_LOOPS: VEC, and passes over a row, at most. */
+enum { WIDE_VECTOR = 16, PASSES = 4 };
 enum { GROUP = 256 /* items of a group of softmax_group.cl */ };
 
 /* Checked logits. */
@@ -73,7 +75,18 @@ static oce_status get_kernel(oce_device *device, const char *name, const matrix 
         oce_define(&defines, "TEAM", m->team);
         return oce_kernel_get(device, "softmax_group.cl", name, &defines, kernel);
     }
-    oce_define(&defines, "VEC", oce_channel_vector(device, m->classes));
+    const int64_t most = oce_device_limits(device)->loop_rounds;
+    const int vector = oce_channel_vector(device, m->classes);
+    /* three passes in vectors and one, for the largest, by numbers */
+    const bool is_long = 3 * (m->classes / vector) + m->classes > most;
+    const int64_t rounds = PASSES * oce_ceil_div(m->classes, WIDE_VECTOR);
+    OCE_REQUIRE(!is_long || rounds <= most, OCE_ERROR_UNSUPPORTED,
+                "%s: %lld classes take %lld rounds of a loop, and the driver may break loops off "
+                "after %lld",
+                name, (long long)m->classes, (long long)rounds, (long long)most);
+    oce_define(&defines, "VEC", is_long ? WIDE_VECTOR : vector);
+    if (is_long)
+        oce_define(&defines, "SHORT_LOOPS", 1);
     return oce_kernel_get(device, "softmax.cl", name, &defines, kernel);
 }
 
