@@ -1,8 +1,10 @@
 /* The naive family: one output element an item. */
 #include "ops/conv2d_internal.h"
 
+#include "base/size.h"
 #include "base/status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct naive_state {
@@ -19,10 +21,34 @@ static size_t filter_count(const oce_conv2d_shape *shape) {
     return (size_t)(f[0] * f[1] * f[2] * f[3]);
 }
 
-static int64_t split_count(const oce_conv2d_shape *shape) {
+/* Rounds of an item's loops: of the filter gradient for a row of dY, else all. */
+static double rounds_of(const oce_conv2d_shape *shape, oce_pass pass) {
+    const oce_window_geometry *g = &shape->window;
+    const int64_t depth = pass == OCE_PASS_FORWARD ? shape->channels : shape->filters;
+    return pass == OCE_PASS_FILTER_GRAD
+               ? (double)g->output[1] + 1
+               : (double)g->size[0] * (1 + (double)g->size[1] * (1 + (double)depth));
+}
+
+static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
+                   char *reason, size_t reason_bytes) {
+    const double rounds = rounds_of(shape, pass);
+    if (limits->loop_rounds == INT64_MAX || rounds <= (double)limits->loop_rounds)
+        return true;
+    snprintf(reason, reason_bytes,
+             "a sum takes %.0f rounds of a loop, and the driver may break loops off after %lld",
+             rounds, (long long)limits->loop_rounds);
+    return false;
+}
+
+static int64_t split_count(const oce_conv2d_shape *shape, const oce_limits *limits) {
     const int64_t rows = shape->batch * shape->window.output[0];
     const int64_t count = (int64_t)filter_count(shape);
     int64_t splits = count > 0 ? wanted_items / count : 1;
+    if (limits->loop_rounds < INT64_MAX) { /* each as short as the driver needs */
+        const int64_t most = limits->loop_rounds / (shape->window.output[1] + 1);
+        splits = oce_max_int64(splits, oce_ceil_div(rows, oce_max_int64(most, 1)));
+    }
     if (splits > rows)
         splits = rows;
     return splits > 1 ? splits : 1;
@@ -37,7 +63,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;
     state->pass = pass;
-    state->splits = split_count(shape);
+    state->splits = split_count(shape, oce_device_limits(device));
     OCE_TRY(oce_kernel_get(device, "conv2d_naive.cl", "naive_sum", NULL, &state->sum));
     return oce_kernel_get(device, "conv2d_naive.cl", name, NULL, &state->kernel);
 }
@@ -132,6 +158,7 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
 
 const oce_conv2d_method oce_conv2d_naive = {
     .family = OCE_CONV2D_NAIVE,
+    .serves = serves,
     .prepare = prepare,
     .workspace = workspace_bytes,
     .run = run,
