@@ -1,5 +1,6 @@
 /* Bytes to floats on the device, with and without augmentation. */
 #include "base/random.h"
+#include "device/internal.h"
 #include "ref/ref.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -11,6 +12,7 @@
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 static const compare_limit exactly = {0, 0, 0};
 
@@ -83,14 +85,13 @@ Test(convert, a_white_pixel_is_one) {
     oce_device_close(device);
 }
 
-Test(convert, augmentation_agrees_with_the_reference_exactly) {
+static void check_augmentation(oce_device *device) {
     const oce_halo halo = {2, 1, 3, 2};
     static const oce_augment settings[] = {
         {.seed = 7, .step = 3, .max_shift = 4, .flip = true},
         {.seed = UINT64_C(1) << 40, .step = 9, .max_shift = 1, .first_image = 77},
         {.seed = 8, .step = 1, .max_shift = 0, .flip = true},
         {.seed = 8, .step = 1, .max_shift = 32767, .flip = true}};
-    oce_device *device = test_open_device();
     for (int i = 0; i < SHAPES; i++)
         for (int k = 0; k < 4; k++) {
             const int64_t *dim = shapes[i];
@@ -107,6 +108,30 @@ Test(convert, augmentation_agrees_with_the_reference_exactly) {
             free(expected);
             free(bytes);
         }
+}
+
+Test(convert, augmentation_agrees_with_the_reference_exactly) {
+    oce_device *device = test_open_device();
+    check_augmentation(device);
+    oce_device_close(device);
+}
+
+/* Where the driver may break long loops off, an item takes fewer pixels. */
+Test(convert, augmentation_takes_as_few_pixels_as_the_driver_needs) {
+    oce_device *device = test_open_device();
+    device->limits.loop_rounds = 20;
+    check_augmentation(device);
+    device->limits.loop_rounds = 3;
+    if (device->limits.is_cpu) {
+        const oce_augment settings = {.seed = 7};
+        oce_buffer *bytes = NULL;
+        oce_tensor y = test_tensor(device, 1, 1, 1, 3, NULL, NULL);
+        TEST_OK(oce_buffer_create(device, 3, &bytes));
+        cr_expect_eq(oce_convert_bytes(device, bytes, 0, 1, &settings, &y), OCE_ERROR_UNSUPPORTED);
+        cr_expect_not_null(strstr(oce_last_error(), "3 channels"), "%s", oce_last_error());
+        oce_buffer_destroy(bytes);
+        oce_tensor_release(&y);
+    }
     oce_device_close(device);
 }
 

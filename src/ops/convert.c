@@ -22,9 +22,15 @@ static oce_status augment(oce_device *device, const oce_augment *a, const oce_ar
     OCE_REQUIRE(height <= limit && width <= limit && channels <= limit && width * channels <= limit,
                 OCE_ERROR_OVERFLOW, "augmentation: images of %lld x %lld x %lld are too large",
                 (long long)height, (long long)width, (long long)channels);
-    const bool is_cpu = oce_device_limits(device)->is_cpu;
+    const oce_limits *limits = oce_device_limits(device);
+    const bool is_cpu = limits->is_cpu;
+    OCE_REQUIRE(!is_cpu || channels < limits->loop_rounds, OCE_ERROR_UNSUPPORTED,
+                "augmentation: a pixel has %lld channels, and the driver may break loops off after "
+                "%lld rounds",
+                (long long)channels, (long long)limits->loop_rounds);
+    const int64_t pixels = oce_min_int64(CPU_PIXELS, limits->loop_rounds / (channels + 1));
     oce_defines defines = {0};
-    oce_define(&defines, "CHUNK", is_cpu ? CPU_PIXELS : 1);
+    oce_define(&defines, "CHUNK", is_cpu ? pixels : 1);
     if (!is_cpu && has_aligned_rows(y))
         oce_define(&defines, "OCE_ALIGNED", 1);
     oce_kernel *kernel = NULL;
@@ -42,8 +48,7 @@ static oce_status augment(oce_device *device, const oce_augment *a, const oce_ar
                             oce_arg_int(a->first_image),
                             oce_arg_int(a->max_shift),
                             oce_arg_int(a->flip)};
-    const int64_t items =
-        is_cpu ? oce_ceil_div(width, CPU_PIXELS) : oce_ceil_div(width * channels, 4);
+    const int64_t items = is_cpu ? oce_ceil_div(width, pixels) : oce_ceil_div(width * channels, 4);
     oce_range range = oce_range_groups(items, height, y->dim[0]);
     if (!is_cpu)
         range.local[0] = 0;
