@@ -1,4 +1,5 @@
 /* Bias gradient on the device, alone and with the ReLU's. */
+#include "device/internal.h"
 #include "ref/ref.h"
 #include "support/compare.h"
 #include "support/device.h"
@@ -11,6 +12,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const compare_limit exactly = {0, 0, 0};
 static const compare_limit sums = {.of_largest = 3e-6};
@@ -151,6 +153,23 @@ Test(bias_grad, workspace_depends_on_the_shape) {
     cr_expect_eq(oce_bias_grad_workspace(129, 64), 2 * 64 * sizeof(float));
     cr_expect_eq(oce_bias_grad_workspace(131072, 64), 512 * 64 * sizeof(float));
     cr_expect_eq(oce_bias_grad_workspace(INT64_C(1) << 40, 64), 512 * 64 * sizeof(float));
+}
+
+/* The driver may break long loops off: 300 rows are three parts of 128. */
+Test(bias_grad, refuses_rows_that_loops_are_too_short_for) {
+    static const int64_t shape[4] = {3, 10, 10, 8};
+    oce_device *device = test_open_device();
+    if (device->limits.is_cpu) {
+        bias_run r = run_open(device, shape, 0);
+        device->limits.loop_rounds = 130;
+        TEST_OK(oce_bias_grad(device, &r.dy, &r.db, r.workspace));
+        device->limits.loop_rounds = 129;
+        cr_expect_eq(oce_bias_grad(device, &r.dy, &r.db, r.workspace), OCE_ERROR_UNSUPPORTED);
+        cr_expect_not_null(strstr(oce_last_error(), "300 rows an item takes 128"), "%s",
+                           oce_last_error());
+        run_close(&r);
+    }
+    oce_device_close(device);
 }
 
 Test(bias_grad, refuses_what_does_not_fit) {

@@ -28,6 +28,16 @@ size_t oce_bias_grad_workspace(int64_t rows, int64_t columns) {
     return (size_t)parts_of(rows) * (size_t)columns * sizeof(float);
 }
 
+/* Without groups an item's loops go round for each row of a part, and for each line. */
+static oce_status check_loops(const oce_device *device, int64_t rows, int64_t width) {
+    const int64_t part = rows_of_part(rows), most = oce_device_limits(device)->loop_rounds;
+    OCE_REQUIRE(width == 0 || part + part / width < most - 1, OCE_ERROR_UNSUPPORTED,
+                "bias gradient: of %lld rows an item takes %lld, and the driver may break loops "
+                "off after %lld rounds",
+                (long long)rows, (long long)part, (long long)most);
+    return OCE_OK;
+}
+
 /* A checked call. */
 typedef struct problem {
     oce_lines lines;
@@ -69,6 +79,8 @@ static oce_status check(oce_device *device, const oce_tensor *dy, const oce_tens
                p->columns % (2 * p->side * p->vector) == 0)
             p->side *= 2;
     p->in_groups = oce_reduces_in_groups(device) && p->rows <= UINT32_MAX;
+    if (!p->in_groups)
+        OCE_TRY(check_loops(device, p->rows, p->columns > 0 ? p->lines.length / p->columns : 0));
     p->side_group = 1;
     while (p->side_group < GROUP_COLUMNS && p->side_group * p->vector < p->columns)
         p->side_group *= 2;
