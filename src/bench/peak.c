@@ -5,9 +5,16 @@
 #include "device/device.h"
 
 /* CHAINS: as in cl/peak.cl. Vectors an item moves: enough on a CPU to be worth a group. Items of a
- * unit: a few groups on a CPU, so that none idles at the end, and all that a GPU's unit can hold.
- */
-enum { CHAINS = 12, CPU_VECTORS = 512, CPU_ITEMS = 4, GPU_ITEMS = 2048, FIRST_ROUNDS = 1000 };
+ * unit: a few groups on a CPU, so that none idles at the end, more where the driver may break long
+ * loops off, and all that a GPU's unit can hold. */
+enum {
+    CHAINS = 12,
+    CPU_VECTORS = 512,
+    CPU_ITEMS = 4,
+    SHORT_ITEMS = 64,
+    GPU_ITEMS = 2048,
+    FIRST_ROUNDS = 1000
+};
 static const double fma_seconds = 20e-3; /* one launch */
 static const size_t array_bytes = (size_t)128 << 20;
 
@@ -54,16 +61,18 @@ static oce_status measure_fma(oce_device *device, const oce_bench_options *optio
     oce_define(&defines, "VEC", vector);
     oce_define(&defines, "CHAINS", CHAINS);
     OCE_TRY(oce_kernel_get(device, "peak.cl", "peak_fma", &defines, &w->kernel));
-    w->items = limits->compute_units * (int64_t)(limits->is_cpu ? CPU_ITEMS : GPU_ITEMS);
+    const int64_t most = oce_min_int64(limits->loop_rounds, INT32_MAX / 2);
+    const int64_t cpu_items = limits->loop_rounds < INT64_MAX ? SHORT_ITEMS : CPU_ITEMS;
+    w->items = limits->compute_units * (limits->is_cpu ? cpu_items : GPU_ITEMS);
     const int64_t dim[4] = {1, 1, 1, w->items * vector};
     OCE_TRY(oce_tensor_create(device, dim, NULL, &w->y));
     /* as many rounds as take the time wanted; the first launch may build the kernel */
     double seconds = 0;
-    w->rounds = FIRST_ROUNDS;
+    w->rounds = oce_min_int64(FIRST_ROUNDS, most);
     OCE_TRY(oce_bench_seconds(device, run_fma, w, 1, &seconds));
-    for (w->rounds = FIRST_ROUNDS;; w->rounds *= 2) {
+    for (;; w->rounds *= 2) {
         OCE_TRY(oce_bench_seconds(device, run_fma, w, 1, &seconds));
-        if (seconds >= fma_seconds || w->rounds > INT32_MAX / 4)
+        if (seconds >= fma_seconds || w->rounds > most / 2)
             break;
     }
     OCE_TRY(oce_bench_time(device, run_fma, w, options, &peak->fma_timing));
