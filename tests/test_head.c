@@ -216,6 +216,11 @@ Test(head, refuses_what_does_not_fit) {
     cr_expect_eq(oce_head_softmax(&wrong), OCE_ERROR_UNSUPPORTED);
     cr_expect_not(oce_head_serves(device, 1, 1 << 20, 10, 1));
     cr_expect_not(oce_head_serves(device, 1, 16, 1000, 1));
+    device->limits.loop_rounds = INT64_MAX;
+    cr_expect(oce_head_serves(device, 8000, 4, 2, 1));
+    device->limits.loop_rounds = 65535 / 5 * 3; /* one item adds up the losses */
+    cr_expect_not(oce_head_serves(device, 8000, 4, 2, 1));
+    cr_expect(oce_head_serves(device, 50, 200, 10, 1));
     tear_down(&c);
     oce_device_close(device);
 }

@@ -12,6 +12,14 @@ enum {
     LAYER_ARGS = 10
 };
 
+/* Rounds of the loops of head_xent_classes, at most: of the layer, and of the passes over the
+ * logits with what is left of vectors. */
+static int64_t rounds_of(const oce_limits *limits, int64_t images, int64_t inputs, int64_t classes,
+                         int splits) {
+    const int64_t layer = oce_ceil_div(inputs, limits->vector_width) * splits;
+    return images * (1 + layer + 5 * classes + 2 * limits->vector_width);
+}
+
 bool oce_head_serves(const oce_device *device, int64_t images, int64_t inputs, int64_t classes,
                      int splits) {
     const oce_limits *limits = oce_device_limits(device);
@@ -19,7 +27,8 @@ bool oce_head_serves(const oce_device *device, int64_t images, int64_t inputs, i
     size_t floats = 0;
     return limits->is_cpu && images >= 1 && inputs >= 1 && classes >= 1 &&
            classes <= CLASS_VECTORS * limits->vector_width &&
-           oce_size_product(extents, 3, &floats) && floats <= MOST_FLOATS;
+           oce_size_product(extents, 3, &floats) && floats <= MOST_FLOATS &&
+           rounds_of(limits, images, inputs, classes, splits) <= limits->loop_rounds;
 }
 
 static oce_status check(const oce_head *h) {
