@@ -121,7 +121,7 @@ Test(convert, augmentation_takes_as_few_pixels_as_the_driver_needs) {
     oce_device *device = test_open_device();
     device->limits.loop_rounds = 20;
     check_augmentation(device);
-    device->limits.loop_rounds = 3;
+    device->limits.loop_rounds = 4;
     if (device->limits.is_cpu) {
         const oce_augment settings = {.seed = 7};
         oce_buffer *bytes = NULL;

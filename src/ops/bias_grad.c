@@ -28,10 +28,10 @@ size_t oce_bias_grad_workspace(int64_t rows, int64_t columns) {
     return (size_t)parts_of(rows) * (size_t)columns * sizeof(float);
 }
 
-/* Without groups an item's loops go round for each row of a part, and for each line. */
+/* Without groups an item's loops go round for each row of a part, and twice for each line. */
 static oce_status check_loops(const oce_device *device, int64_t rows, int64_t width) {
     const int64_t part = rows_of_part(rows), most = oce_device_limits(device)->loop_rounds;
-    OCE_REQUIRE(width == 0 || part + part / width < most - 1, OCE_ERROR_UNSUPPORTED,
+    OCE_REQUIRE(width == 0 || part + 2 * (part / width) < most - 3, OCE_ERROR_UNSUPPORTED,
                 "bias gradient: of %lld rows an item takes %lld, and the driver may break loops "
                 "off after %lld rounds",
                 (long long)rows, (long long)part, (long long)most);

@@ -21,13 +21,14 @@ static size_t filter_count(const oce_conv2d_shape *shape) {
     return (size_t)(f[0] * f[1] * f[2] * f[3]);
 }
 
-/* Rounds of an item's loops: of the filter gradient for a row of dY, else all. */
+/* Rounds of an item's loops, of the filter gradient for a row of dY, else all; those in which a
+ * loop finds its end count. */
 static double rounds_of(const oce_conv2d_shape *shape, oce_pass pass) {
     const oce_window_geometry *g = &shape->window;
     const int64_t depth = pass == OCE_PASS_FORWARD ? shape->channels : shape->filters;
     return pass == OCE_PASS_FILTER_GRAD
-               ? (double)g->output[1] + 1
-               : (double)g->size[0] * (1 + (double)g->size[1] * (1 + (double)depth));
+               ? (double)g->output[1] + 2
+               : (double)g->size[0] * (2 + (double)g->size[1] * (2 + (double)depth));
 }
 
 static bool serves(const oce_conv2d_shape *shape, const oce_limits *limits, oce_pass pass,
@@ -46,7 +47,7 @@ static int64_t split_count(const oce_conv2d_shape *shape, const oce_limits *limi
     const int64_t count = (int64_t)filter_count(shape);
     int64_t splits = count > 0 ? wanted_items / count : 1;
     if (limits->loop_rounds < INT64_MAX) { /* each as short as the driver needs */
-        const int64_t most = limits->loop_rounds / (shape->window.output[1] + 1);
+        const int64_t most = limits->loop_rounds / (shape->window.output[1] + 2);
         splits = oce_max_int64(splits, oce_ceil_div(rows, oce_max_int64(most, 1)));
     }
     if (splits > rows)

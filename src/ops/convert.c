@@ -24,11 +24,11 @@ static oce_status augment(oce_device *device, const oce_augment *a, const oce_ar
                 (long long)height, (long long)width, (long long)channels);
     const oce_limits *limits = oce_device_limits(device);
     const bool is_cpu = limits->is_cpu;
-    OCE_REQUIRE(!is_cpu || channels < limits->loop_rounds, OCE_ERROR_UNSUPPORTED,
+    OCE_REQUIRE(!is_cpu || channels + 2 <= limits->loop_rounds, OCE_ERROR_UNSUPPORTED,
                 "augmentation: a pixel has %lld channels, and the driver may break loops off after "
                 "%lld rounds",
                 (long long)channels, (long long)limits->loop_rounds);
-    const int64_t pixels = oce_min_int64(CPU_PIXELS, limits->loop_rounds / (channels + 1));
+    const int64_t pixels = oce_min_int64(CPU_PIXELS, limits->loop_rounds / (channels + 2));
     oce_defines defines = {0};
     oce_define(&defines, "CHUNK", is_cpu ? pixels : 1);
     if (!is_cpu && has_aligned_rows(y))

@@ -137,7 +137,7 @@ static bool skips_rows(const oce_gemm_desc *d, const thin *t, const oce_limits *
     const int64_t vectors = oce_ceil_div(d->n, limits->vector_width);
     return d->keeps_b && !t->is_dot && !t->is_turned && d->n * d->k >= GROUP_FLOATS &&
            limits->local_bytes >= local && oce_ceil_div(d->k, splits) <= limits->loop_rounds &&
-           rows_of_a_group(d) * vectors <= limits->loop_rounds;
+           rows_of_a_group(d) * (vectors + 2) <= limits->loop_rounds;
 }
 
 static oce_status find_nonfinite(const oce_gemm_plan *plan, const oce_tensor *b,

@@ -16,8 +16,8 @@ enum {
  * logits with what is left of vectors. */
 static int64_t rounds_of(const oce_limits *limits, int64_t images, int64_t inputs, int64_t classes,
                          int splits) {
-    const int64_t layer = oce_ceil_div(inputs, limits->vector_width) * splits;
-    return images * (1 + layer + 5 * classes + 2 * limits->vector_width);
+    const int64_t layer = oce_ceil_div(inputs, limits->vector_width) * (splits + 1);
+    return images * (8 + layer + 5 * classes + 2 * limits->vector_width);
 }
 
 bool oce_head_serves(const oce_device *device, int64_t images, int64_t inputs, int64_t classes,

@@ -109,17 +109,17 @@ static bool can_align(const oce_pool_plan *plan) {
     return !oce_device_limits(plan->device)->is_cpu && plan->vector == 4;
 }
 
-/* Rounds of an item's loops for a vector of a pixel, at most. In double, which no description
- * overflows. */
+/* Rounds of an item's loops for a vector of a pixel, at most; that in which a loop finds its end
+ * counts. In double, which no description overflows. */
 static double vector_rounds(const oce_window_geometry *g, bool is_wide) {
     const double columns =
-        is_wide ? (double)(g->size[1] / WIDE_ROUND + WIDE_ROUND - 1) : (double)g->size[1];
-    const double forward = (double)g->size[0] * (columns + 1);
+        is_wide ? (double)(g->size[1] / WIDE_ROUND + WIDE_ROUND) : (double)g->size[1];
+    const double forward = (double)g->size[0] * (columns + 2);
     double windows[2]; /* that hold an input */
     for (int axis = 0; axis < 2; axis++)
         windows[axis] = (double)oce_min_int64(oce_ceil_div(g->size[axis], g->stride[axis]),
                                               oce_max_int64(g->output[axis], 1));
-    return 1 + fmax(forward, windows[0] * (windows[1] + 1));
+    return 2 + fmax(forward, windows[0] * (windows[1] + 2));
 }
 
 /* Divides rows among the items of a CPU, and channels where their loops would be too long. */
@@ -132,18 +132,18 @@ static oce_status set_items(oce_pool_plan *plan) {
     plan->item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
     if (!limits->is_cpu || limits->loop_rounds == INT64_MAX || vectors == 0)
         return OCE_OK;
-    const double pixel_rounds = 1 + vectors * vector_rounds(g, false);
+    const double pixel_rounds = 2 + vectors * vector_rounds(g, false);
     plan->item_pixels =
         oce_min_int64(plan->item_pixels, oce_max_int64((int64_t)(most / pixel_rounds), 1));
     if (pixel_rounds <= most)
         return OCE_OK;
     const double rounds = vector_rounds(g, plan->kind == OCE_POOL_AVERAGE);
-    OCE_REQUIRE(rounds < most, OCE_ERROR_UNSUPPORTED,
+    OCE_REQUIRE(rounds + 2 <= most, OCE_ERROR_UNSUPPORTED,
                 "pool: a window of %lld x %lld takes %.0f rounds of a loop, and the driver may "
                 "break loops off after %lld",
                 (long long)g->size[0], (long long)g->size[1], rounds,
                 (long long)limits->loop_rounds);
-    plan->item_channels = oce_min_int64((int64_t)((most - 1) / rounds) * plan->vector, plan->x[3]);
+    plan->item_channels = oce_min_int64((int64_t)((most - 2) / rounds) * plan->vector, plan->x[3]);
     return OCE_OK;
 }
 

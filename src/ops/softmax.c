@@ -143,7 +143,10 @@ typedef struct class_call {
 static oce_status run_in_one_item(oce_device *device, const class_call *c) {
     oce_kernel *kernel = NULL;
     OCE_TRY(get_kernel(device, "softmax_xent_classes", &c->m, &kernel));
-    const int64_t slice = CPU_SLICE / c->m.classes > 0 ? CPU_SLICE / c->m.classes : 1;
+    int64_t slice = CPU_SLICE / c->m.classes;
+    /* With so few classes it is the loops' ends that count. */
+    slice = oce_min_int64(slice, oce_device_limits(device)->loop_rounds / 16);
+    slice = oce_max_int64(slice, 1);
     int64_t row = 0;
     do { /* once also for no rows, whose sums are 0 */
         const int64_t end = c->m.rows - row < slice ? c->m.rows : row + slice;
