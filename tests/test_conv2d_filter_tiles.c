@@ -144,15 +144,34 @@ Test(conv2d_filter_tiles, loops_that_would_be_ended_are_refused) {
     if (!oce_device_limits(device)->is_cpu)
         cr_skip_test("the kernels for CPUs");
     device->limits.loop_rounds = 500;
-    oce_conv2d_desc desc = describe(1, 1, 600, 2, 3, 1, 3);
+    oce_conv2d_desc desc = describe(1, 1, 300, 2, 3, 1, 3);
     oce_conv2d_plan *plan = NULL;
     cr_expect_eq(oce_conv2d_plan_create(device, &desc, OCE_PASS_FILTER_GRAD, &plan),
                  OCE_ERROR_UNSUPPORTED);
-    cr_expect_not_null(strstr(oce_last_error(), "600 output columns"), "%s", oce_last_error());
+    cr_expect_not_null(strstr(oce_last_error(), "300 output columns"), "%s", oce_last_error());
     cr_expect_not_null(strstr(oce_last_error(), "after 500"), "%s", oce_last_error());
     desc.family = OCE_CONV2D_AUTO;
     TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_FILTER_GRAD, &plan));
     cr_expect_neq(oce_conv2d_plan_family(plan, OCE_PASS_FILTER_GRAD), OCE_CONV2D_DIRECT);
     oce_conv2d_plan_destroy(plan);
+    oce_device_close(device);
+}
+
+/* The same of copies with a border, of every pass. */
+Test(conv2d_filter_tiles, rows_too_long_to_copy_are_refused) {
+    oce_device *device = test_open_device();
+    if (!oce_device_limits(device)->is_cpu)
+        cr_skip_test("the kernels for CPUs");
+    const int64_t floats = 500 * oce_device_limits(device)->vector_width;
+    device->limits.loop_rounds = 500;
+    for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2) {
+        oce_conv2d_desc desc = describe(2, 1, floats / 40, 41, 41, 1, 1);
+        oce_conv2d_plan *plan = NULL;
+        cr_expect_eq(oce_conv2d_plan_create(device, &desc, pass, &plan), OCE_ERROR_UNSUPPORTED);
+        cr_expect_not_null(strstr(oce_last_error(), "copies rows of"), "%s", oce_last_error());
+        desc.width = floats / 90;
+        TEST_OK(oce_conv2d_plan_create(device, &desc, pass, &plan));
+        oce_conv2d_plan_destroy(plan);
+    }
     oce_device_close(device);
 }

@@ -33,8 +33,26 @@ static bool packing_pays(const oce_conv2d_shape *shape) {
     return pixels >= (shape->filters >= 256 ? 128 : 1024);
 }
 
+/* An item copies rows with their border whole, or clears them, a vector a round. */
+static oce_status check_rows(const oce_limits *limits, const oce_conv2d_shape *shape,
+                             oce_pass pass) {
+    const oce_halo reach =
+        pass == OCE_PASS_INPUT_GRAD ? oce_conv2d_gradient_reach(&shape->window) : shape->reach;
+    const int64_t *copied = pass == OCE_PASS_INPUT_GRAD ? shape->y_dim : shape->x_dim;
+    const int64_t floats =
+        oce_max_int64((copied[2] + reach.left + reach.right) * copied[3],
+                      pass == OCE_PASS_INPUT_GRAD ? shape->x_dim[2] * shape->channels : 0);
+    const int64_t ends = 3 * (limits->vector_width + 2); /* of loops, and what is no whole vector */
+    OCE_REQUIRE(floats / limits->vector_width + ends <= limits->loop_rounds, OCE_ERROR_UNSUPPORTED,
+                "conv2d: direct copies rows of %lld floats, %d a round of a loop; the driver ends "
+                "loops after %lld",
+                (long long)floats, limits->vector_width, (long long)limits->loop_rounds);
+    return OCE_OK;
+}
+
 static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                           void **result) {
+    OCE_TRY(check_rows(oce_device_limits(device), shape, pass));
     direct_state *state = calloc(1, sizeof *state);
     OCE_REQUIRE(state != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a convolution plan");
     *result = state;

@@ -7,7 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKSPACE_ALIGNMENT = 16, /* floats */ COPY_FLOATS = 8192 /* of an item, about */ };
+enum {
+    WORKSPACE_ALIGNMENT = 16, /* floats */
+    COPY_FLOATS = 8192,       /* of an item, about */
+    CLEARED_FLOATS = 1 << 15 /* of a row, in one launch: llvmpipe's loops end after 65,535 rounds */
+};
 
 static const char file[] = "conv2d_layout.cl";
 
@@ -106,10 +110,20 @@ oce_status oce_conv2d_pad(const oce_conv2d_layout *layout, const oce_tensor *sou
 }
 
 oce_status oce_conv2d_clear(const oce_conv2d_layout *layout, const oce_tensor *tensor) {
-    const int64_t count = tensor->dim[0] * tensor->dim[1];
-    const oce_arg args[] = {oce_arg_tensor(tensor),          oce_arg_long(tensor->stride[0]),
-                            oce_arg_long(tensor->stride[1]), oce_arg_long(tensor->stride[2]),
-                            oce_arg_int(tensor->dim[1]),     oce_arg_int(tensor->dim[2]),
-                            oce_arg_int(tensor->dim[3]),     oce_arg_long(count)};
-    return oce_launch(layout->clear, oce_range_items(count), args, OCE_COUNT(args));
+    const int64_t count = tensor->dim[0] * tensor->dim[1], columns = tensor->dim[2];
+    const int64_t most = oce_max_int64(CLEARED_FLOATS / oce_max_int64(tensor->dim[3], 1), 1);
+    for (int64_t column = 0; column < columns; column += most) {
+        const oce_arg args[] = {
+            oce_arg_tensor_at(tensor, column * tensor->stride[2]),
+            oce_arg_long(tensor->stride[0]),
+            oce_arg_long(tensor->stride[1]),
+            oce_arg_long(tensor->stride[2]),
+            oce_arg_int(tensor->dim[1]),
+            oce_arg_int(oce_min_int64(most, columns - column)),
+            oce_arg_int(tensor->dim[3]),
+            oce_arg_long(count),
+        };
+        OCE_TRY(oce_launch(layout->clear, oce_range_items(count), args, OCE_COUNT(args)));
+    }
+    return OCE_OK;
 }
