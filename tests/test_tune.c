@@ -368,6 +368,16 @@ Test(tune, bad_calls) {
     cr_expect_eq(oce_tune_gemm(device, &desc, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
     const oce_gemm_desc empty = {.m = 0, .n = 5, .k = 5};
     cr_expect_eq(oce_tune_gemm(device, &empty, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
+    const oce_conv2d_desc none = {.batch = 2,
+                                  .height = 5,
+                                  .width = 6,
+                                  .channels = 3,
+                                  .filters = 4,
+                                  .window = {.size = {3, 7}, .padding = OCE_PADDING_VALID}};
+    cr_expect_eq(oce_tune_conv2d(device, &none, OCE_PASS_FORWARD, NULL, &result),
+                 OCE_ERROR_INVALID_ARGUMENT);
+    cr_expect_not_null(strstr(oce_last_error(), "2 x 5 x 6 x 3, windows of 3 x 7"), "%s",
+                       oce_last_error());
     setenv("OCELLI_TUNING", "off", 1);
     cr_expect_eq(oce_tune_gemm(device, &product, NULL, &result), OCE_ERROR_INVALID_ARGUMENT);
     cr_expect_not_null(strstr(oce_last_error(), "OCELLI_TUNING is off"), "%s", oce_last_error());

@@ -142,7 +142,12 @@ oce_status oce_tune_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_
     const double work = (double)product(shape.y_dim, 0) * (double)product(shape.f_dim, 0) /
                         (double)(shape.filters > 0 ? shape.filters : 1);
     OCE_REQUIRE(work > 0 && product(shape.x_dim, 0) > 0, OCE_ERROR_INVALID_ARGUMENT,
-                "tuning conv2d: the convolution is empty");
+                "tuning conv2d: the convolution is empty: %lld x %lld x %lld x %lld, windows of "
+                "%lld x %lld: the output is %lld x %lld x %lld x %lld",
+                (long long)shape.x_dim[0], (long long)shape.x_dim[1], (long long)shape.x_dim[2],
+                (long long)shape.x_dim[3], (long long)shape.f_dim[0], (long long)shape.f_dim[1],
+                (long long)shape.y_dim[0], (long long)shape.y_dim[1], (long long)shape.y_dim[2],
+                (long long)shape.y_dim[3]);
     oce_tune_operation *op = calloc(1, sizeof *op);
     OCE_REQUIRE(op != NULL, OCE_ERROR_HOST_MEMORY, "no memory for tuning");
     op->device = device;
