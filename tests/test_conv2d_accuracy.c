@@ -18,12 +18,9 @@ typedef enum inputs { AFTER_RELU, UNSCALED_BYTES } inputs;
 
 static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k,
                                 int64_t window) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = h,
-                             .width = w,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {window, window}, .padding = OCE_PADDING_SAME}};
+    oce_conv2d_desc desc = conv2d_same(OCE_CONV2D_AUTO, n, h, w, c, k, window, window);
+    desc.activation = OCE_ACTIVATION_NONE;
+    return desc;
 }
 
 /* X: a normal distribution's positive half, the rest 0, or bytes; dY: around 0, half of it 0. */

@@ -46,14 +46,7 @@ static void check_passes(const oce_conv2d_desc *desc, uint64_t seed) {
 
 static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k, int64_t r,
                                 int64_t s) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = h,
-                             .width = w,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {r, s}, .padding = OCE_PADDING_SAME},
-                             .activation = OCE_ACTIVATION_RELU,
-                             .family = OCE_CONV2D_DIRECT};
+    return conv2d_same(OCE_CONV2D_DIRECT, n, h, w, c, k, r, s);
 }
 
 /* The sums of a tile wait in Y while the rows of the window pass through the cache; channels that

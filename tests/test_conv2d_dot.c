@@ -14,14 +14,7 @@
 #include <stdlib.h>
 
 static oce_conv2d_desc describe(int64_t c, int64_t k, int64_t r, int64_t s) {
-    return (oce_conv2d_desc){.batch = 3,
-                             .height = 13,
-                             .width = 11,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {r, s}, .padding = OCE_PADDING_SAME},
-                             .activation = OCE_ACTIVATION_RELU,
-                             .family = OCE_CONV2D_AUTO};
+    return conv2d_same(OCE_CONV2D_AUTO, 3, 13, 11, c, k, r, s);
 }
 
 static bool suits(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass) {

@@ -13,13 +13,7 @@
 
 static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k, int64_t r,
                                 int64_t s) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = h,
-                             .width = w,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {r, s}, .padding = OCE_PADDING_SAME},
-                             .family = OCE_CONV2D_DIRECT};
+    return conv2d_same(OCE_CONV2D_DIRECT, n, h, w, c, k, r, s);
 }
 
 static oce_limits limits_of(int vector_width) {

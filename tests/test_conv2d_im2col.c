@@ -15,14 +15,7 @@
 
 static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k,
                                 int64_t window) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = h,
-                             .width = w,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {window, window}, .padding = OCE_PADDING_SAME},
-                             .activation = OCE_ACTIVATION_RELU,
-                             .family = OCE_CONV2D_IM2COL};
+    return conv2d_same(OCE_CONV2D_IM2COL, n, h, w, c, k, window, window);
 }
 
 static void check_passes(oce_device *device, const oce_conv2d_desc *desc,

@@ -33,14 +33,7 @@ TestSuite(conv2d_implicit_gemm, .init = open_device, .fini = close_device);
 
 static oce_conv2d_desc describe(int64_t n, int64_t h, int64_t w, int64_t c, int64_t k,
                                 int64_t window) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = h,
-                             .width = w,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {window, window}, .padding = OCE_PADDING_SAME},
-                             .activation = OCE_ACTIVATION_RELU,
-                             .family = OCE_CONV2D_IMPLICIT_GEMM};
+    return conv2d_same(OCE_CONV2D_IMPLICIT_GEMM, n, h, w, c, k, window, window);
 }
 
 static void check_passes(const oce_conv2d_desc *desc, const conv2d_placing *placing,

@@ -18,12 +18,7 @@ static const oce_limits large = {.vector_width = 4,
                                  .global_bytes = 8ULL << 30};
 
 static oce_conv2d_desc describe(int64_t n, int64_t hw, int64_t c, int64_t k, int64_t window) {
-    return (oce_conv2d_desc){.batch = n,
-                             .height = hw,
-                             .width = hw,
-                             .channels = c,
-                             .filters = k,
-                             .window = {.size = {window, window}, .padding = OCE_PADDING_SAME}};
+    return conv2d_same(OCE_CONV2D_AUTO, n, hw, hw, c, k, window, window);
 }
 
 static bool suits(const oce_limits *limits, const oce_conv2d_desc *d, oce_pass pass) {

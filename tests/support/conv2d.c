@@ -16,6 +16,18 @@
 
 enum { AFTER = 3 }; /* elements behind each tensor */
 
+oce_conv2d_desc conv2d_same(oce_conv2d_family family, int64_t n, int64_t h, int64_t w, int64_t c,
+                            int64_t k, int64_t r, int64_t s) {
+    return (oce_conv2d_desc){.batch = n,
+                             .height = h,
+                             .width = w,
+                             .channels = c,
+                             .filters = k,
+                             .window = {.size = {r, s}, .padding = OCE_PADDING_SAME},
+                             .activation = OCE_ACTIVATION_RELU,
+                             .family = family};
+}
+
 typedef struct shapes {
     int64_t x[4], f[4], y[4];
 } shapes;

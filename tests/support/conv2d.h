@@ -19,6 +19,10 @@ typedef struct conv2d_placing {
     int64_t before;          /* elements before each tensor in its buffer */
 } conv2d_placing;
 
+/* n x h x w x c to k filters of r x s, padding same, ReLU. */
+oce_conv2d_desc conv2d_same(oce_conv2d_family family, int64_t n, int64_t h, int64_t w, int64_t c,
+                            int64_t k, int64_t r, int64_t s);
+
 /* oce_conv2d_plan_create(), but under a simulator im2col's products are naive: building CLBlast's
  * kernels would take minutes. */
 oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
