@@ -158,7 +158,8 @@ static void sweep(int width) {
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const shape *s = &shapes[i];
         if (!oce_head_serves(device, s->images, s->inputs, s->classes, s->splits)) {
-            cr_expect_gt(s->classes, 4 * device->limits.vector_width);
+            cr_expect(s->classes > 4 * device->limits.vector_width ||
+                      device->limits.loop_rounds < INT64_MAX);
             continue;
         }
         check_softmax(device, s);
