@@ -1,7 +1,8 @@
 /*
  * What kernels on CPUs compute of a row of logits, for softmax.cl and head.cl: `classes` floats as
- * vectors of VEC, which the host picks so that VEC divides the classes, or with SHORT_LOOPS. With m = max z and E = sum
- * of exp(z - m), a NaN or +inf among the logits makes E a NaN, and with it the loss.
+ * vectors of VEC, which the host picks so that VEC divides the classes (but see SHORT_LOOPS). With
+ * m = max z and E = sum of exp(z - m), a NaN or +inf among the logits makes E a NaN, and with it
+ * the loss.
  */
 
 /* Logits may be overwritten by the result, so nothing is `restrict`. */
@@ -19,7 +20,7 @@
 #define SHORT_LOOPS 0
 #endif
 
-/* The vector of a row's elements from c on, and its store; lanes behind the row count as `other`. */
+/* The vector of a row's elements from c on, and its store; lanes behind the row are `other`. */
 #if SHORT_LOOPS
 vecf load_at(__global const float *row, const uint c, const uint classes, const float other) {
     float lanes[VEC];

@@ -112,9 +112,8 @@ static bool can_align(const oce_pool_plan *plan) {
 /* Rounds of an item's loops for a vector of a pixel, at most; that in which a loop finds its end
  * counts. In double, which no description overflows. */
 static double vector_rounds(const oce_window_geometry *g, bool is_wide) {
-    const double columns =
-        is_wide ? (double)(g->size[1] / WIDE_ROUND + WIDE_ROUND) : (double)g->size[1];
-    const double forward = (double)g->size[0] * (columns + 2);
+    const int64_t columns = is_wide ? g->size[1] / WIDE_ROUND + WIDE_ROUND : g->size[1];
+    const double forward = (double)g->size[0] * ((double)columns + 2);
     double windows[2]; /* that hold an input */
     for (int axis = 0; axis < 2; axis++)
         windows[axis] = (double)oce_min_int64(oce_ceil_div(g->size[axis], g->stride[axis]),
@@ -126,13 +125,13 @@ static double vector_rounds(const oce_window_geometry *g, bool is_wide) {
 static oce_status set_items(oce_pool_plan *plan) {
     const oce_limits *limits = oce_device_limits(plan->device);
     const oce_window_geometry *g = &plan->geometry;
-    const double vectors = (double)(plan->x[3] / plan->vector);
-    const double loads = vectors * (double)g->size[0] * (double)g->size[1];
+    const int64_t vectors = plan->x[3] / plan->vector;
+    const double loads = (double)vectors * (double)g->size[0] * (double)g->size[1];
     const double most = (double)limits->loop_rounds;
     plan->item_pixels = loads >= 1 && loads < CPU_LOADS ? (int64_t)(CPU_LOADS / loads) : 1;
     if (!limits->is_cpu || limits->loop_rounds == INT64_MAX || vectors == 0)
         return OCE_OK;
-    const double pixel_rounds = 2 + vectors * vector_rounds(g, false);
+    const double pixel_rounds = 2 + (double)vectors * vector_rounds(g, false);
     plan->item_pixels =
         oce_min_int64(plan->item_pixels, oce_max_int64((int64_t)(most / pixel_rounds), 1));
     if (pixel_rounds <= most)
