@@ -114,6 +114,7 @@ Test(conv2d_filter_tiles, loops_are_as_short_as_the_driver_needs) {
                                                      : describe(8, 32, 32, 50, few ? 5 : 64, 3, 3);
         device->limits.loop_rounds = before;
         conv2d_check(device, &desc, OCE_PASS_FILTER_GRAD, NULL, 1, 1e-5);
+        device->limits.loop_rounds = INT64_MAX;
         oce_conv2d_shape shape;
         oce_conv2d_filter_tiles usual, many;
         TEST_OK(oce_conv2d_resolve(&desc, OCE_PASS_FILTER_GRAD, &shape));
