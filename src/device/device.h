@@ -182,7 +182,8 @@ oce_status oce_buffer_write_later(oce_buffer *buffer, size_t offset, const void 
 /* Enqueues a copy to the host without waiting; `data` is there once a mark set later is reached. */
 oce_status oce_buffer_read_later(const oce_buffer *buffer, size_t offset, void *data, size_t bytes);
 
-/* A place in the queue, behind a copy. Start with {0}; give it back with oce_mark_clear(). */
+/* A place in the queue, behind a copy or a mapping. Start with {0}; give it back with
+ * oce_mark_clear(). */
 typedef struct oce_mark {
     void *event; /* NULL: not set, or reached */
 } oce_mark;

@@ -41,12 +41,13 @@ static bool has_few_filters(const oce_conv2d_shape *shape, const oce_limits *lim
     return of_x * margin < pixels * (double)oce_conv2d_step_cost(limits, positions, f[3]);
 }
 
-void oce_conv2d_filter_sides(const oce_conv2d_shape *shape, const oce_limits *limits, int64_t *rows,
+bool oce_conv2d_filter_sides(const oce_conv2d_shape *shape, const oce_limits *limits, int64_t *rows,
                              int64_t *channels) {
     const int64_t *f = shape->f_dim;
     const bool is_few = has_few_filters(shape, limits);
     *rows = is_few ? shape->filters : f[0] * f[1] * f[2];
     *channels = is_few ? runs_of(shape).width : shape->filters;
+    return is_few;
 }
 
 /* ---- Division ------------------------------------------------------------------------------ */
@@ -111,10 +112,8 @@ oce_status oce_conv2d_filter_tiles_get(oce_device *device, const oce_conv2d_shap
                                        oce_conv2d_filter_tiles *t) {
     const oce_limits *limits = oce_device_limits(device);
     int64_t rows = 0, channels = 0;
-    *t = (oce_conv2d_filter_tiles){.is_few = has_few_filters(shape, limits),
-                                   .splits = usual_splits(shape),
-                                   .units = limits->compute_units};
-    oce_conv2d_filter_sides(shape, limits, &rows, &channels);
+    *t = (oce_conv2d_filter_tiles){.splits = usual_splits(shape), .units = limits->compute_units};
+    t->is_few = oce_conv2d_filter_sides(shape, limits, &rows, &channels);
     t->rows = t->is_few ? runs_of(shape).count * rows : rows;
     OCE_TRY(oce_conv2d_tiles_get(device, &shape->asked,
                                  t->is_few ? "direct_filter_grad_few" : "direct_filter_grad", rows,

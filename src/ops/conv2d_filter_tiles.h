@@ -14,8 +14,8 @@ typedef struct oce_conv2d_filter_tiles {
     int units;
 } oce_conv2d_filter_tiles;
 
-/* Rows and channels of the product, in the way in which it is computed. */
-void oce_conv2d_filter_sides(const oce_conv2d_shape *shape, const oce_limits *limits, int64_t *rows,
+/* Rows and channels of the product, in the way in which it is computed; returns is_few. */
+bool oce_conv2d_filter_sides(const oce_conv2d_shape *shape, const oce_limits *limits, int64_t *rows,
                              int64_t *channels);
 
 /* Builds the kernels; OCE_ERROR_UNSUPPORTED if the driver ends their loops too soon. */
