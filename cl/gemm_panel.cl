@@ -13,7 +13,8 @@
  *     |  A  |   | tile of C | GEMM_MR rows
  *     +-----+   +-----------+
  *
- * A prepared B (cl/gemm_prepared.cl) is such panels already: the tiles read them where they lie.
+ * A prepared B (cl/gemm_prepared.cl), or one that is stored so, is such panels already: the tiles
+ * read them where they lie.
  *
  * With one split the last K block adds bias and ReLU. With more, each split writes its partial sums
  * to the workspace, and gemm_reduce adds them in the order of the splits.
@@ -55,21 +56,32 @@
 #define GEMM_TRANSPOSE_B 0
 #endif
 
-/* 1: B is prepared, for K rounded up to 16: panel by panel [N / NR, K, NR], zeros behind column N and
- * row K; GEMM_TRANSPOSE_B does not matter. */
+/* 1: op(B) is prepared, or stored as it would be: panel by panel [N / NR, K, NR]; GEMM_TRANSPOSE_B
+ * does not matter. */
 #ifndef GEMM_PREPARED
 #define GEMM_PREPARED 0
+#endif
+
+/* With GEMM_TRANSPOSE_B, not 0: B is stored in panels of so many steps of K, a multiple of VW:
+ * [K / GEMM_B_PANEL, N, GEMM_B_PANEL]. */
+#ifndef GEMM_B_PANEL
+#define GEMM_B_PANEL 0
+#endif
+
+/* 1: C is stored in panels of NR columns, [N / NR, M, NR], and partial sums are. */
+#ifndef GEMM_C_PANELS
+#define GEMM_C_PANELS 0
 #endif
 
 /* Columns of a tile and a panel. */
 #define NR (GEMM_NV * VW)
 
-/* Where the tiles find the panel, and whether its first row of tiles copies it there. */
+/* Where the tiles find the panel (a prepared one may begin at any float), and whether its first row of tiles copies it there. */
 #if GEMM_PREPARED
-#define PANEL_SPACE __global
+typedef __global const floatv_of_floats *panel_vectors;
 #define PACKS 0
 #else
-#define PANEL_SPACE __local
+typedef __local const floatv *panel_vectors;
 #define PACKS !GEMM_TRANSPOSE_B
 #endif
 
@@ -83,10 +95,6 @@
 #define A_STEP 1
 #endif
 
-/* A vector in memory at any float. Stores go through it, not through vstore16(), which PoCL takes to
- * pieces of four floats. */
-typedef floatv floatv_anywhere __attribute__((aligned(4)));
-
 /* ---- Epilogue ------------------------------------------------------------------------------ */
 
 /* What happens to the sums of a tile before they are stored. */
@@ -96,16 +104,30 @@ typedef struct epilogue {
     int relu;
 } epilogue;
 
-/* ---- Where B is ---------------------------------------------------------------------------- */
+/* ---- Where B and C are --------------------------------------------------------------------- */
 
 /* Floats from the start of B to step at_k of the panel whose first column is `column`. */
 static long place_in_b(int column, int at_k, int n, int k) {
 #if GEMM_PREPARED
-    return (long)column * ((k + 15) / 16 * 16) + (long)at_k * NR;
+    return (long)column * k + (long)at_k * NR;
+#elif GEMM_TRANSPOSE_B && GEMM_B_PANEL
+    return ((long)(at_k / GEMM_B_PANEL) * n + column) * GEMM_B_PANEL + at_k % GEMM_B_PANEL;
 #elif GEMM_TRANSPOSE_B
     return (long)column * k + at_k;
 #else
     return (long)at_k * n + column;
+#endif
+}
+
+/* Floats between rows of C, in a panel or the whole. */
+#define C_ROW(n) (GEMM_C_PANELS ? NR : (n))
+
+/* Floats from the start of C to a place in it. */
+static long place_in_c(int row, int column, int m, int n) {
+#if GEMM_C_PANELS
+    return ((long)(column / NR) * m + row) * NR + column % NR;
+#else
+    return (long)row * n + column;
 #endif
 }
 
@@ -122,7 +144,7 @@ static long place_in_b(int column, int at_k, int n, int k) {
  * too short for the hardware to see where the next one is. */
 typedef struct next_parts {
     __global const float *b, *a;
-    long b_row, a_row; /* floats between rows of B, and of A */
+    long b_row, a_row; /* floats between rows of B, or its panels, and of A */
     /* Of the strip: lines of a row, and of all; the next to ask for, and how many in a turn. */
     int strip_width, strip_lines, strip_line, strip_pace;
 } next_parts;
@@ -131,6 +153,9 @@ typedef struct next_parts {
 static void fetch_line(const next_parts *next, int line) {
 #if GEMM_PREPARED
     PREFETCH(next->b + line * 16);
+#elif GEMM_TRANSPOSE_B && GEMM_B_PANEL
+    const int lines = NR * GEMM_B_PANEL / 16;
+    PREFETCH(next->b + line / lines * next->b_row + line % lines * 16);
 #elif GEMM_TRANSPOSE_B
     PREFETCH(next->b + line % NR * next->b_row + line / NR * 16);
 #else
@@ -185,7 +210,7 @@ static void multiply(tile sum, A_SPACE const float *a, long a_row, const floatv 
 
 /* sum += op(A) * panel over `depth` steps of K. */
 static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
-                           PANEL_SPACE const floatv *panel, int depth) {
+                           panel_vectors panel, int depth) {
     for (int k = 0; k < depth; k++) {
         floatv row[GEMM_NV];
         UNROLL for (int j = 0; j < GEMM_NV; j++)
@@ -197,8 +222,8 @@ static void multiply_panel(tile sum, A_SPACE const float *a, long a_row,
 /* The same; before every FETCH_STEPS steps asks for what comes next of A and for `pace` lines of
  * the next panel, from `line` on. */
 static void multiply_panel_fetching(tile sum, A_SPACE const float *a, long a_row,
-                                    PANEL_SPACE const floatv *panel, int depth,
-                                    next_parts *next, int line, int pace) {
+                                    panel_vectors panel, int depth, next_parts *next, int line,
+                                    int pace) {
     for (int k = 0; k < depth; k += FETCH_STEPS) {
         fetch_a(next, k);
         for (int i = 0; i < pace; i++)
@@ -225,7 +250,7 @@ static void store_tile(tile sum, __global float *c, long c_row, const epilogue *
                 sum[i][j] = sum[i][j] <= (floatv)(0.0f) ? (floatv)(0.0f) : sum[i][j];
     UNROLL for (int i = 0; i < GEMM_MR; i++)
         UNROLL for (int j = 0; j < GEMM_NV; j++)
-            *(__global floatv_anywhere *)(c + i * c_row + j * VW) = sum[i][j];
+            STORE(sum[i][j], c + i * c_row + j * VW);
 }
 
 /* Stores rows first <= i < last and columns j < columns of a tile; does not touch the others. */
@@ -247,7 +272,7 @@ static void store_part(tile sum, __global float *c, long c_row, int first, int l
                 value += vloadv(0, end->bias + j);
             if (end->relu)
                 value = value <= (floatv)(0.0f) ? (floatv)(0.0f) : value;
-            *(__global floatv_anywhere *)(to + j) = value;
+            STORE(value, to + j);
         }
         for (; j < columns; j++) {
             float value = values[j];
@@ -273,20 +298,18 @@ static void copy_strip(__global const float *a, long m, __local floatv *strip, i
 #endif
 
 #if GEMM_TRANSPOSE_B && !GEMM_PREPARED
-/*
- * panel[k][j] = b[j][k] for j < NR and k < depth, rounded up to vectors. Rows of b behind `last`
- * repeat it. Along k first: fewer rows, that is pages, are read at a time.
- */
-static void transpose_panel(__global const float *b, long b_row, int last, __local floatv *panel,
-                            int depth) {
-    for (int j = 0; j < GEMM_NV; j++)
-        for (int k = 0; k < depth; k += VW) {
+/* panel[i][j] = b[column + j][at_k + i] for j < NR and i < depth, rounded up to vectors. Rows of b
+ * behind its last repeat that. Along K first: fewer rows, that is pages, are read at a time. */
+static void transpose_panel(__global const float *b, int column, int at_k, int n, int k,
+                            __local floatv *panel, int depth) {
+    for (int j = 0; j < NR; j += VW)
+        for (int i = 0; i < depth; i += VW) {
             floatv rows[VW];
-            UNROLL for (int i = 0; i < VW; i++)
-                rows[i] = vloadv(0, b + min(j * VW + i, last) * b_row + k);
+            UNROLL for (int l = 0; l < VW; l++)
+                rows[l] = vloadv(0, b + place_in_b(min(column + j + l, n - 1), at_k + i, n, k));
             transpose_square(rows);
-            UNROLL for (int i = 0; i < VW; i++)
-                panel[(k + i) * GEMM_NV + j] = rows[i];
+            UNROLL for (int l = 0; l < VW; l++)
+                panel[(i + l) * GEMM_NV + j / VW] = rows[l];
         }
 }
 #elif PACKS
@@ -308,8 +331,8 @@ static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __glo
 /* ---- Kernels ------------------------------------------------------------------------------- */
 
 /*
- * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or prepared. bias: [n], read if has_bias. c: C [m,n], or partial
- * sums [splits,m,n] if there is more than one split. Groups: column blocks of block_columns (a
+ * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or in panels. bias: [n], read if has_bias. c: C
+ * [m,n], or in panels, or such partial sums, [splits,m,n], if there is more than one split. Groups: column blocks of block_columns (a
  * multiple of NR), row blocks of block_rows (a multiple of GEMM_MR), splits.
  */
 KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
@@ -342,7 +365,9 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
     for (int block = 0; block < k_blocks; block++) {
         const int at_k = k_begin + block * k_block, depth = max(min(k_block, k_end - at_k), 0);
         const int is_last = splits == 1 && block == k_blocks - 1;
-        next_parts next = {.a_row = GEMM_TRANSPOSE_A ? m : k, .b_row = GEMM_TRANSPOSE_B ? k : n};
+        next_parts next = {.a_row = GEMM_TRANSPOSE_A ? m : k,
+                           .b_row = GEMM_B_PANEL ? (long)n * GEMM_B_PANEL
+                                                 : (GEMM_TRANSPOSE_B ? k : n)};
 #if GEMM_TRANSPOSE_A
         __global const float *corner = AT(a) + (long)at_k * m + row_begin;
         copy_strip(corner, m, strip, row_end - row_begin, depth);
@@ -352,11 +377,10 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
         for (int column = column_begin; column < column_end; column += NR) {
             const epilogue end = {block > 0, is_last && has_bias ? AT(bias) + column : 0,
                                   is_last && relu};
-            __global const float *from = AT(b) + place_in_b(column, at_k, n, k);
 #if GEMM_PREPARED
-            __global const floatv *panel = (__global const floatv *)from;
+            const panel_vectors panel = (panel_vectors)(AT(b) + place_in_b(column, at_k, n, k));
 #elif GEMM_TRANSPOSE_B
-            transpose_panel(from, k, n - 1 - column, panel, depth);
+            transpose_panel(AT(b), column, at_k, n, k, panel, depth);
 #endif
             /* The rows of tiles, those that pack aside, ask for the next panel: of the next columns, or of the
              * first in the next K block. */
@@ -382,7 +406,8 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                 clear(sum);
 #if PACKS
                 if (row == row_begin)
-                    multiply_packing(sum, left, a_row, from, n, panel, depth);
+                    multiply_packing(sum, left, a_row, AT(b) + place_in_b(column, at_k, n, k), n,
+                                     panel, depth);
                 else
 #endif
                 if (CAN_PREFETCH) {
@@ -397,18 +422,19 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
                 } else {
                     multiply_panel(sum, left, a_row, panel, depth);
                 }
-                __global float *to = AT(c) + ((long)split * m + top) * n + column;
+                __global float *to =
+                    AT(c) + (long)split * ((long)m * n) + place_in_c(top, column, m, n);
                 const int first = row - top, last = min(row_end - top, GEMM_MR);
                 if (column + NR <= n && last - first == GEMM_MR)
-                    store_tile(sum, to, n, &end);
+                    store_tile(sum, to, C_ROW(n), &end);
                 else
-                    store_part(sum, to, n, first, last, min(n - column, NR), &end);
+                    store_part(sum, to, C_ROW(n), first, last, min(n - column, NR), &end);
             }
         }
     }
 }
 
-/* c = act(sum over splits of partial + bias). partial: [splits,m,n], added in the order of the
+/* c = act(sum over splits of partial + bias). partial: [splits,m,n], each as C is stored, added in the order of the
  * splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `columns` columns (a multiple of
  * VW), blocks of `rows` rows. */
 KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n, const int splits,
@@ -418,7 +444,7 @@ KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n,
     const int row_begin = get_global_id(1) * rows, row_end = min(row_begin + rows, m);
     for (int row = row_begin; row < row_end; row++)
         for (int column = column_begin; column < column_end; column += VW) {
-            const long place = (long)row * n + column;
+            const long place = place_in_c(row, column, m, n);
             floatv sum = vloadv(0, AT(partial) + place);
             for (int split = 1; split < splits; split++)
                 sum += vloadv(0, AT(partial) + split * ((long)m * n) + place);
@@ -427,7 +453,7 @@ KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n,
             if (relu)
                 sum = sum <= (floatv)(0.0f) ? (floatv)(0.0f) : sum;
             if (column + VW <= column_end) {
-                *(__global floatv_anywhere *)(AT(c) + place) = sum;
+                STORE(sum, AT(c) + place);
             } else {
                 const float *values = (const float *)&sum;
                 for (int j = 0; column + j < column_end; j++)

@@ -1,8 +1,8 @@
 /*
  * Brings the matrix B of a product into the panels of cl/gemm_panel.cl, for many products with it.
  *
- * A panel has NR columns of op(B) and all steps of K, rounded up to 16: [N / NR, K, NR]. The tiles
- * read it from front to back; behind column N and row K there are zeros.
+ * A panel has NR columns of op(B) and all steps of K: [N / NR, K, NR]. The tiles read it from front
+ * to back; behind column N there are zeros.
  */
 
 #include "transpose.cl.h"
@@ -12,14 +12,13 @@
 #define GEMM_TRANSPOSE_B 0
 #endif
 
-/* b: B [k,n], or [n,k]. prepared: [panels, k rounded up to 16, nr]; nr is a multiple of VW. Groups:
- * panels, stretches of `stretch` steps of K (a multiple of 16). */
+/* b: B [k,n], or [n,k]. prepared: [panels, k, nr]; nr is a multiple of VW. Groups: panels, stretches
+ * of `stretch` steps of K (a multiple of 16). */
 KERNEL void gemm_prepare(IN(b), OUT(prepared), const int n, const int k, const int nr,
                          const int stretch) {
-    const int depth = (k + 15) / 16 * 16;
     const int column = get_global_id(0) * nr, begin = get_global_id(1) * stretch;
-    const int end = min(begin + stretch, depth);
-    __global float *to = AT(prepared) + (long)column * depth;
+    const int end = min(begin + stretch, k);
+    __global float *to = AT(prepared) + (long)column * k;
 #if GEMM_TRANSPOSE_B
     for (int j = 0; j < nr; j += VW)
         for (int at_k = begin; at_k < end; at_k += VW) {
@@ -30,13 +29,14 @@ KERNEL void gemm_prepare(IN(b), OUT(prepared), const int n, const int k, const i
             }
             transpose_square(square);
             UNROLL for (int i = 0; i < VW; i++)
-                STORE(square[i], to + (long)(at_k + i) * nr + j);
+                if (at_k + i < end)
+                    STORE(square[i], to + (long)(at_k + i) * nr + j);
         }
 #else
     for (int at_k = begin; at_k < end; at_k++)
         for (int j = 0; j < nr; j += VW) {
-            const int lanes = at_k < k ? n - column - j : 0;
-            STORE(load_lanes(AT(b) + (long)at_k * n + column + j, lanes), to + (long)at_k * nr + j);
+            STORE(load_lanes(AT(b) + (long)at_k * n + column + j, n - column - j),
+                  to + (long)at_k * nr + j);
         }
 #endif
 }

@@ -160,6 +160,14 @@ Test(cli_bench, product_of_an_own_shape) {
     root = parse(&result);
     cr_expect_str_eq(row_text(root, 0, "shape"), "9x5x7 prepared");
     json_decref(root);
+    result = BENCH("gemm", "--shape", "m=9,n=50,k=7,b_panel=25,c_panel=25");
+    cr_expect(result.code == 1 && strstr(result.err, "panels of B of 25 columns") != NULL, "%s%s",
+              result.out, result.err);
+    command_free(&result);
+    result = BENCH("gemm", "--shape", "m=9,n=64,k=7,c_panel=48");
+    cr_expect(result.code == 1 && strstr(result.err, "do not divide C of 64 columns") != NULL,
+              "%s%s", result.out, result.err);
+    command_free(&result);
 }
 
 Test(cli_bench, pooling_of_an_own_shape) {

@@ -155,6 +155,21 @@ Test(cli_selftest, finds_a_wrong_element_of_prepared_weights, .timeout = 120) {
     command_free(&wrong);
 }
 
+/* As training has them. */
+Test(cli_selftest, finds_a_wrong_element_of_weights_in_panels, .timeout = 120) {
+    skip_on_simulator();
+    static const char *const environment[] = {"OCELLI_DEVICE_CLASS=cpu",
+                                              "OCELLI_FAULT=result=gemm_panel", NULL};
+    command_result wrong = command_ocelli(environment, "selftest", "--quick", "--only", "panels");
+    cr_expect_eq(wrong.code, 1);
+    static const char *const failed[3] = {"\nfailed  dense, ", "\nfailed  dense input gradient, ",
+                                          "\nfailed  dense weight gradient, "};
+    for (int i = 0; i < 3; i++)
+        cr_expect(strstr(wrong.out, failed[i]) != NULL, "%s: %s", failed[i], wrong.out);
+    cr_expect(strstr(wrong.out, ", auto: panel, weights in panels: ") != NULL, "%s", wrong.out);
+    command_free(&wrong);
+}
+
 /* Whole networks are compared too, and the first wrong layer is named. */
 Test(cli_selftest, finds_a_wrong_training_step_and_wrong_answers, .timeout = 240) {
     static const char *const step[] = {"OCELLI_DEVICE_CLASS=cpu",

@@ -326,6 +326,33 @@ Test(tune, wrong_candidates_are_dropped) {
     oce_device_close(device);
 }
 
+/* The sample of the result is looked for where panels have it; the entry is theirs alone. */
+Test(tune, products_of_panels) {
+    oce_device *device = test_open_device();
+    if (!device->limits.is_cpu)
+        cr_skip_test("the device is not a CPU");
+    const int64_t panel = (int64_t)4 * device->limits.vector_width;
+    const oce_gemm_desc descs[] = {
+        {.m = 30, .n = 2 * panel, .k = 50, .b_panel = panel},
+        {.m = 30, .n = 50, .k = 2 * panel, .transpose_b = true, .b_panel = panel},
+        {.m = 30, .n = 2 * panel, .k = 50, .transpose_a = true, .c_panel = panel}};
+    for (int i = 0; i < OCE_COUNT(descs); i++) {
+        oce_tune_result result;
+        TEST_OK(oce_tune_gemm(device, &descs[i], &briefly, &result));
+        cr_expect_eq(result.dropped, 0, "%d: %s", i, result.fault);
+        cr_expect_gt(result.candidates, 1);
+        cr_expect_eq(strncmp(result.rule, "panel", 5), 0, "%s", result.rule);
+        cr_expect_not_null(strstr(result.passed_over, "naive: "), "%s", result.passed_over);
+    }
+    char text[OCE_GEMM_TEXT];
+    oce_gemm_desc both = descs[0];
+    both.c_panel = 16;
+    oce_gemm_shape_text(&both, text);
+    cr_expect_not_null(strstr(text, " c_panel=16"), "%s", text);
+    cr_expect_not_null(strstr(text, " b_panel="), "%s", text);
+    oce_device_close(device);
+}
+
 Test(tune, every_pass_of_a_convolution) {
     oce_device *device = test_open_device();
     const oce_conv2d_desc desc = {.batch = 3,

@@ -2,7 +2,11 @@
  * Matrix product C = act(op(A) op(B) + bias), row-major, for dense layers and for your own use.
  *
  * op(A) is [M,K]: A [M,K], or its transpose if A is stored [K,M]. op(B) is [K,N]: B [K,N], or its
- * transpose if B is stored [N,K]. A dense layer's passes are Y = X W + b, dX = dY W^T, dW = X^T dY.
+ * transpose if B is stored [N,K]. A dense layer's passes are Y = X W + b, dX = dY W^T, dW = X^T dY
+ * (oce_dense_product).
+ *
+ * A matrix may be stored in panels of P columns, which divide its columns: [rows, columns] as
+ * [columns / P, rows, P]. A tensor that holds it has the shape of the matrix all the same.
  */
 #ifndef OCELLI_GEMM_H
 #define OCELLI_GEMM_H
@@ -40,6 +44,10 @@ typedef struct oce_gemm_desc {
     oce_gemm_family family; /**< AUTO, OWN, or one that must be used */
     bool keeps_b;           /**< many products with one B are to come: families may want it
                                  prepared (oce_gemm_prepare) */
+    int64_t b_panel; /**< B, as it is stored, lies in panels of so many columns; 0: in rows */
+    int64_t c_panel; /**< so does C. Only OCE_GEMM_PANEL computes with panels, and of b_panel,
+                          unless B is transposed, and c_panel only with columns that one of its
+                          tiles has; a B in panels is never prepared. See oce_dense_panel() */
 } oce_gemm_desc;
 
 typedef struct oce_gemm_plan oce_gemm_plan;

@@ -7,6 +7,7 @@
 #include <ocelli/checkpoint.h>
 #include <ocelli/conv2d.h>
 #include <ocelli/data.h>
+#include <ocelli/dense.h>
 #include <ocelli/device.h>
 #include <ocelli/elementwise.h>
 #include <ocelli/gemm.h>

@@ -1,6 +1,7 @@
 /* Tuning of a matrix product. */
 #include "bench/tune.h"
 
+#include "base/panel.h"
 #include "device/device.h"
 #include "ops/gemm_internal.h"
 #include "ref/ref.h"
@@ -31,11 +32,13 @@ static oce_status fill(const oce_gemm_desc *d, const float *a, const float *b, i
         for (int64_t k = 0; k < d->k; k++)
             some[i * d->k + k] = d->transpose_a ? a[k * d->m + row] : a[row * d->k + k];
         for (int64_t j = 0; j < d->n; j++)
-            sample->at[i * d->n + j] = (size_t)(row * d->n + j);
+            sample->at[i * d->n + j] = oce_panel_place((size_t)row, (size_t)j, (size_t)d->m,
+                                                       (size_t)d->n, (size_t)d->c_panel);
     }
     oce_gemm_desc part = *d;
     part.m = rows;
     part.transpose_a = false;
+    part.c_panel = 0;
     return oce_ref_gemm(&part, some, b, NULL, sample->expected);
 }
 

@@ -6,6 +6,7 @@
 #include "cli/train_options.h"
 
 #include <ocelli/bench.h>
+#include <ocelli/dense.h>
 
 #include <jansson.h>
 
@@ -70,7 +71,13 @@ oce_status bench_visit_layers(const char *network, int64_t batch,
                               oce_status (*visit)(void *context, const bench_layer *layer),
                               void *context);
 
+/* A dense layer, with its weights stored as training has them. */
+oce_dense_desc bench_dense(oce_device *device, const bench_layer *at, oce_gemm_family family);
+
+enum { BENCH_GEMM_TEXT = 160 };
+
 void bench_window_text(const oce_window *window, char *text, size_t bytes);
+void bench_gemm_text(const oce_gemm_desc *desc, char *text, size_t bytes);
 
 /* ---- The kinds; each returns an exit code -----------------------------------------------------
  */

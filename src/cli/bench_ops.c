@@ -42,11 +42,10 @@ static oce_status add_conv(bench_session *s, const char *name, const oce_conv2d_
 
 static oce_status add_gemm(bench_session *s, const char *name, const char *pass,
                            const oce_gemm_desc *desc) {
-    char what[128];
+    char shape[BENCH_GEMM_TEXT], what[BENCH_GEMM_TEXT + 64];
     oce_bench *bench = NULL;
-    snprintf(what, sizeof what, "%s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s%s", name, desc->m,
-             desc->n, desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "",
-             desc->keeps_b ? " prepared" : "");
+    bench_gemm_text(desc, shape, sizeof shape);
+    snprintf(what, sizeof what, "%.63s%s", name, shape);
     const oce_status status = oce_bench_gemm(s->device, desc, &bench);
     return status == OCE_OK ? bench_add(s, what, pass, bench) : status;
 }
@@ -100,16 +99,13 @@ static oce_status visit_dense(void *context, const bench_layer *at) {
     char name[64];
     if (at->layer->kind != OCE_LAYER_DENSE)
         return OCE_OK;
-    const int64_t inputs = at->height * at->width * at->channels, units = at->layer->units;
-    const oce_gemm_family family = (oce_gemm_family)s->given->model.gemm;
-    const oce_gemm_desc descs[PASS_COUNT] = {
-        {.m = at->batch, .n = units, .k = inputs, .family = family},
-        {.m = at->batch, .n = inputs, .k = units, .transpose_b = true, .family = family},
-        {.m = inputs, .n = units, .k = at->batch, .transpose_a = true, .family = family}};
+    const oce_dense_desc dense = bench_dense(s->device, at, (oce_gemm_family)s->given->model.gemm);
     oce_status status = OCE_OK;
-    for (int i = 0; i < PASS_COUNT && status == OCE_OK; i++)
+    for (int i = 0; i < PASS_COUNT && status == OCE_OK; i++) {
+        const oce_gemm_desc desc = oce_dense_product(&dense, passes[i].pass);
         if (is_wanted(s, &passes[i], (oce_pass)0))
-            status = add_gemm(s, prefix(at, name, sizeof name), passes[i].name, &descs[i]);
+            status = add_gemm(s, prefix(at, name, sizeof name), passes[i].name, &desc);
+    }
     return status;
 }
 

@@ -154,6 +154,8 @@ bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {
                               {"ta", &transpose_a, SWITCH},
                               {"tb", &transpose_b, SWITCH},
                               {"prepared", &prepared, SWITCH},
+                              {"b_panel", &desc->b_panel, EXTENT},
+                              {"c_panel", &desc->c_panel, EXTENT},
                               {NULL, NULL, 0, 0}};
     if (!read_shape(call, keys, NULL))
         return false;
@@ -162,6 +164,17 @@ bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {
     desc->keeps_b = prepared == 1;
     desc->family = (oce_gemm_family)given->model.gemm;
     return true;
+}
+
+void bench_gemm_text(const oce_gemm_desc *desc, char *text, size_t bytes) {
+    char panels[2][48] = {"", ""};
+    if (desc->b_panel > 0)
+        snprintf(panels[0], sizeof panels[0], " B in panels of %" PRId64, desc->b_panel);
+    if (desc->c_panel > 0)
+        snprintf(panels[1], sizeof panels[1], " C in panels of %" PRId64, desc->c_panel);
+    snprintf(text, bytes, "%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s%s%s%s", desc->m, desc->n,
+             desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "",
+             desc->keeps_b ? " prepared" : "", panels[0], panels[1]);
 }
 
 bool bench_pool_shape(const cli_call *call, oce_pool_desc *desc) {
@@ -230,6 +243,15 @@ oce_status bench_visit_layers(const char *name, int64_t batch,
             status = pass_layer(&at);
     }
     return status;
+}
+
+oce_dense_desc bench_dense(oce_device *device, const bench_layer *at, oce_gemm_family family) {
+    oce_dense_desc desc = {.batch = at->batch,
+                           .inputs = at->height * at->width * at->channels,
+                           .units = at->layer->units,
+                           .family = family};
+    desc.panel = oce_dense_panel(device, &desc);
+    return desc;
 }
 
 void bench_window_text(const oce_window *window, char *text, size_t bytes) {

@@ -192,24 +192,21 @@ static oce_status tune_conv(tune_session *s, const char *name, const oce_conv2d_
 static oce_status tune_gemm(tune_session *s, const char *name, const char *pass,
                             const oce_gemm_desc *desc) {
     const oce_tune_options time = tune_options(s);
-    char what[192];
+    char shape[BENCH_GEMM_TEXT], what[BENCH_GEMM_TEXT + 64];
     oce_tune_result result;
-    snprintf(what, sizeof what, "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "%s%s%s", name, desc->m,
-             desc->n, desc->k, desc->transpose_a ? " A^T" : "", desc->transpose_b ? " B^T" : "",
-             desc->keeps_b ? " prepared" : "");
+    bench_gemm_text(desc, shape, sizeof shape);
+    snprintf(what, sizeof what, "%.63s%s", name, shape);
     const oce_status status = oce_tune_gemm(s->device, desc, &time, &result);
     return status == OCE_OK ? report(s, what, pass, &result) : status;
 }
 
 static oce_status tune_dense(tune_session *s, const char *name, const bench_layer *at) {
-    const int64_t inputs = at->height * at->width * at->channels, units = at->layer->units;
-    const oce_gemm_desc descs[] = {{.m = at->batch, .n = units, .k = inputs},
-                                   {.m = at->batch, .n = inputs, .k = units, .transpose_b = true},
-                                   {.m = inputs, .n = units, .k = at->batch, .transpose_a = true}};
+    const oce_dense_desc dense = bench_dense(s->device, at, OCE_GEMM_AUTO);
     for (int pass = PASS_FORWARD; pass <= PASS_FILTER_GRAD; pass++) {
         if (!is_wanted(s, pass))
             continue;
-        const oce_status status = tune_gemm(s, name, passes[pass], &descs[pass - PASS_FORWARD]);
+        const oce_gemm_desc desc = oce_dense_product(&dense, pass_of[pass]);
+        const oce_status status = tune_gemm(s, name, passes[pass], &desc);
         if (status != OCE_OK)
             return status;
     }

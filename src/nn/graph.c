@@ -158,6 +158,29 @@ static oce_status plan_pool(oce_graph *graph, oce_node *node) {
     return OCE_OK;
 }
 
+/* The products of a dense layer that its node needs. */
+static oce_status create_products(oce_graph *graph, const oce_dense_desc *desc, oce_node *node) {
+    oce_gemm_desc forward = oce_dense_product(desc, OCE_PASS_FORWARD);
+    forward.keeps_b = !graph->training;
+    OCE_TRY(create_gemm(graph, forward, &node->gemm_forward));
+    if (node->needs_input_grad)
+        OCE_TRY(create_gemm(graph, oce_dense_product(desc, OCE_PASS_INPUT_GRAD),
+                            &node->gemm_input_grad));
+    if (graph->training)
+        OCE_TRY(create_gemm(graph, oce_dense_product(desc, OCE_PASS_FILTER_GRAD),
+                            &node->gemm_filter_grad));
+    return OCE_OK;
+}
+
+static void destroy_products(oce_node *node) {
+    oce_gemm_plan **const plans[] = {&node->gemm_forward, &node->gemm_input_grad,
+                                     &node->gemm_filter_grad};
+    for (int i = 0; i < OCE_COUNT(plans); i++) {
+        oce_gemm_plan_destroy(*plans[i]);
+        *plans[i] = NULL;
+    }
+}
+
 static oce_status plan_dense(oce_graph *graph, oce_node *node, const oce_model_options *options) {
     const oce_layer *layer = node->layer;
     size_t inputs = 0;
@@ -166,28 +189,27 @@ static oce_status plan_dense(oce_graph *graph, oce_node *node, const oce_model_o
                 (long long)node->input[0], (long long)node->input[1], (long long)node->input[2]);
     OCE_REQUIRE(layer->units >= 1, OCE_ERROR_INVALID_ARGUMENT, "%lld units, at least 1 is needed",
                 (long long)layer->units);
-    const int64_t in = (int64_t)inputs, out = layer->units, batch = graph->batch;
+    const int64_t in = (int64_t)inputs, out = layer->units;
     node->output[0] = node->output[1] = 1;
     node->output[2] = out;
     const int64_t weights[2] = {in, out};
     OCE_TRY(add_variable(graph, layer, false, 2, weights, &node->weights));
     OCE_TRY(add_variable(graph, layer, true, 1, &out, &node->bias));
-    const oce_gemm_desc forward = {.m = batch,
-                                   .n = out,
-                                   .k = in,
-                                   .activation = layer->activation,
-                                   .family = options->gemm_family,
-                                   .keeps_b = !graph->training};
-    const oce_gemm_desc input_grad = {
-        .m = batch, .n = in, .k = out, .transpose_b = true, .family = options->gemm_family};
-    const oce_gemm_desc filter_grad = {
-        .m = in, .n = out, .k = batch, .transpose_a = true, .family = options->gemm_family};
-    OCE_TRY(create_gemm(graph, forward, &node->gemm_forward));
-    if (node->needs_input_grad)
-        OCE_TRY(create_gemm(graph, input_grad, &node->gemm_input_grad));
+    oce_dense_desc desc = {.batch = graph->batch,
+                           .inputs = in,
+                           .units = out,
+                           .activation = layer->activation,
+                           .family = options->gemm_family};
     if (graph->training)
-        OCE_TRY(create_gemm(graph, filter_grad, &node->gemm_filter_grad));
-    return OCE_OK;
+        desc.panel = oce_dense_panel(graph->device, &desc);
+    oce_status status = create_products(graph, &desc, node);
+    if (desc.panel > 0 && oce_status_spares_others(status)) {
+        desc.panel = 0;
+        destroy_products(node);
+        status = create_products(graph, &desc, node);
+    }
+    graph->slots[node->weights].panel = desc.panel;
+    return status;
 }
 
 static oce_status check_layer(const oce_network *network, int index) {
@@ -287,9 +309,7 @@ void oce_graph_release(oce_graph *graph) {
         oce_conv2d_plan_destroy(node->conv);
         oce_conv2d_plan_destroy(node->conv_grad);
         oce_pool_plan_destroy(node->pool);
-        oce_gemm_plan_destroy(node->gemm_forward);
-        oce_gemm_plan_destroy(node->gemm_input_grad);
-        oce_gemm_plan_destroy(node->gemm_filter_grad);
+        destroy_products(node);
     }
     free(graph->nodes);
     free(graph->slots);

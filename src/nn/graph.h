@@ -7,7 +7,7 @@
 
 #include "nn/memory.h"
 
-#include <ocelli/gemm.h>
+#include <ocelli/dense.h>
 #include <ocelli/model.h>
 #include <ocelli/network.h>
 #include <ocelli/pool.h>
@@ -22,6 +22,8 @@ typedef struct oce_slot {
     float stddev;  /* weights: of the truncated normal */
     float start;   /* biases */
     size_t offset; /* floats from the start of a block */
+    int64_t panel; /* dense weights: columns of the panels that they, their gradient and slots are
+                      stored in (oce_dense_panel); 0: rows, as all others */
 } oce_slot;
 
 enum { OCE_LABEL_BYTES = 64, OCE_GRAD_BUFFERS = 3 };

@@ -125,6 +125,7 @@ static oce_status initialise(oce_model *model) {
         OCE_TRY(slot->variable.is_bias ? oce_fill(model->device, &tensor, slot->start)
                                        : oce_truncated_normal(model->device, model->options.seed,
                                                               (uint32_t)i, slot->stddev, &tensor));
+        OCE_TRY(oce_model_rows_to_panels(model, i));
     }
     const oce_optimizer_kind kind = model->options.optimizer.kind;
     for (int i = 0; model->options.training && i < oce_optimizer_slots(kind); i++)

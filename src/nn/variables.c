@@ -1,12 +1,14 @@
 /* Variables on the host: names, shapes, values in and out; the check for NaN and infinity. */
 #include "nn/model.h"
 
+#include "base/panel.h"
 #include "base/status.h"
 #include "device/device.h"
 
 #include <ocelli/elementwise.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 int oce_model_variable_count(const oce_model *model) {
     return model->graph.slot_count;
@@ -54,11 +56,63 @@ static oce_status variable_part(const oce_model *model, int index, oce_variable_
     return oce_graph_variable(&model->graph, index, oce_model_memory(model, buffer), tensor);
 }
 
+/* ---- Values in and out --------------------------------------------------------------------- */
+
+/* One panel of a variable that is stored in panels, from the host's rows or to them, by way of
+ * `panel`, which has room for it. */
+static oce_status copy_panel(const oce_slot *slot, const oce_tensor *tensor, int64_t index,
+                             float *values, float *panel, bool to_device) {
+    const size_t rows = (size_t)slot->variable.shape[0], columns = (size_t)slot->variable.shape[1];
+    const size_t width = (size_t)slot->panel, bytes = rows * width * sizeof *panel;
+    const size_t first = (size_t)index * width;
+    const size_t at = (tensor->offset + oce_panel_place(0, first, rows, columns, width));
+    if (!to_device)
+        OCE_TRY(oce_buffer_read(tensor->buffer, at * sizeof *panel, panel, bytes));
+    for (size_t row = 0; row < rows; row++) {
+        float *in_rows = values + row * columns + first, *in_panel = panel + row * width;
+        memcpy(to_device ? in_panel : in_rows, to_device ? in_rows : in_panel,
+               width * sizeof *panel);
+    }
+    return to_device ? oce_buffer_write(tensor->buffer, at * sizeof *panel, panel, bytes) : OCE_OK;
+}
+
+/* All of a variable, which the host has in rows; only read if `to_device`. */
+static oce_status copy_values(const oce_slot *slot, const oce_tensor *tensor, float *values,
+                              bool to_device) {
+    if (slot->panel == 0)
+        return to_device ? oce_tensor_write(tensor, values) : oce_tensor_read(tensor, values);
+    const size_t bytes = (size_t)(slot->variable.shape[0] * slot->panel) * sizeof(float);
+    float *panel = malloc(bytes);
+    OCE_REQUIRE(panel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a panel of %zu bytes", bytes);
+    oce_status status = OCE_OK;
+    for (int64_t i = 0; i < slot->variable.shape[1] / slot->panel && status == OCE_OK; i++)
+        status = copy_panel(slot, tensor, i, values, panel, to_device);
+    free(panel);
+    return status;
+}
+
+oce_status oce_model_rows_to_panels(oce_model *model, int index) {
+    const oce_slot *slot = &model->graph.slots[index];
+    oce_buffer *parameters = oce_model_memory(model, model->parameters_buffer);
+    oce_tensor tensor;
+    if (slot->panel == 0)
+        return OCE_OK;
+    OCE_TRY(oce_graph_variable(&model->graph, index, parameters, &tensor));
+    float *values = malloc((size_t)slot->variable.count * sizeof *values);
+    OCE_REQUIRE(values != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %lld weights",
+                (long long)slot->variable.count);
+    oce_status status = oce_tensor_read(&tensor, values);
+    if (status == OCE_OK)
+        status = copy_values(slot, &tensor, values, true);
+    free(values);
+    return status;
+}
+
 oce_status oce_model_get(oce_model *model, int index, oce_variable_part part, float *values,
                          int64_t count) {
     oce_tensor tensor;
     OCE_TRY(variable_part(model, index, part, count, &tensor));
-    return oce_tensor_read(&tensor, values);
+    return copy_values(&model->graph.slots[index], &tensor, values, false);
 }
 
 oce_status oce_model_set(oce_model *model, int index, oce_variable_part part, const float *values,
@@ -66,8 +120,10 @@ oce_status oce_model_set(oce_model *model, int index, oce_variable_part part, co
     oce_tensor tensor;
     OCE_TRY(variable_part(model, index, part, count, &tensor));
     model->graph.is_prepared = false;
-    return oce_tensor_write(&tensor, values);
+    return copy_values(&model->graph.slots[index], &tensor, (float *)values, true);
 }
+
+/* ---- State, and the finite check ------------------------------------------------------------ */
 
 oce_model_state oce_model_get_state(const oce_model *model) {
     return (oce_model_state){.step = model->step, .optimizer = model->optimizer_state};

@@ -35,6 +35,13 @@ static oce_status check_matrix(const char *name, int64_t rows, int64_t columns) 
     return OCE_OK;
 }
 
+static oce_status check_panel(const char *name, int64_t panel, int64_t columns) {
+    OCE_REQUIRE(panel >= 0 && (panel == 0 || columns % panel == 0), OCE_ERROR_INVALID_ARGUMENT,
+                "gemm: panels of %lld columns do not divide %s of %lld columns", (long long)panel,
+                name, (long long)columns);
+    return OCE_OK;
+}
+
 static oce_status check_desc(const oce_gemm_desc *d) {
     OCE_REQUIRE(d->m >= 0 && d->n >= 0 && d->k >= 0, OCE_ERROR_INVALID_ARGUMENT,
                 "gemm: m %lld, n %lld or k %lld is negative", (long long)d->m, (long long)d->n,
@@ -43,17 +50,28 @@ static oce_status check_desc(const oce_gemm_desc *d) {
                 OCE_ERROR_INVALID_ARGUMENT, "gemm: unknown activation %d", (int)d->activation);
     OCE_REQUIRE((unsigned)d->family < OCE_GEMM_FAMILIES, OCE_ERROR_INVALID_ARGUMENT,
                 "gemm: unknown family %d", (int)d->family);
+    OCE_TRY(check_panel("B", d->b_panel, d->transpose_b ? d->k : d->n));
+    OCE_TRY(check_panel("C", d->c_panel, d->n));
     OCE_TRY(check_matrix("A", d->m, d->k));
     OCE_TRY(check_matrix("B", d->k, d->n));
     return check_matrix("C", d->m, d->n);
+}
+
+/* Whether a family can compute the product; if not, `reason` says why. */
+static bool can_serve(const oce_gemm_method *method, const oce_gemm_desc *d,
+                      const oce_limits *limits, char *reason, size_t reason_bytes) {
+    if (oce_gemm_has_panels(d) && method != &oce_gemm_panel) {
+        snprintf(reason, reason_bytes, "%s is stored in panels", d->b_panel > 0 ? "B" : "C");
+        return false;
+    }
+    return method->serves == NULL || method->serves(d, limits, reason, reason_bytes);
 }
 
 /* Plans with one family: OCE_ERROR_UNSUPPORTED if it does not serve the product. */
 static oce_status try_method(oce_gemm_plan *plan, const oce_gemm_method *method) {
     const oce_gemm_desc *d = &plan->desc;
     char reason[160] = "";
-    OCE_REQUIRE(method->serves == NULL ||
-                    method->serves(d, oce_device_limits(plan->device), reason, sizeof reason),
+    OCE_REQUIRE(can_serve(method, d, oce_device_limits(plan->device), reason, sizeof reason),
                 OCE_ERROR_UNSUPPORTED, "gemm: %s cannot compute %lld x %lld x %lld: %s",
                 oce_gemm_family_name(method->family), (long long)d->m, (long long)d->n,
                 (long long)d->k, reason);
@@ -76,6 +94,10 @@ static int candidates(const oce_gemm_desc *d, const oce_limits *limits,
                       oce_gemm_family list[OCE_GEMM_FAMILIES]) {
     const bool may_clblast = d->family == OCE_GEMM_AUTO && !limits->is_cpu;
     int count = 0;
+    if (oce_gemm_has_panels(d)) {
+        list[0] = OCE_GEMM_PANEL;
+        return 1;
+    }
     if (limits->is_cpu && oce_gemm_is_thin(d))
         list[count++] = OCE_GEMM_THIN;
     if (may_clblast && is_large(d))
@@ -109,9 +131,14 @@ static oce_status choose(oce_gemm_plan *plan) {
 }
 
 void oce_gemm_shape_text(const oce_gemm_desc *d, char text[OCE_GEMM_TEXT]) {
-    snprintf(text, OCE_GEMM_TEXT, "m=%lld n=%lld k=%lld ta=%d tb=%d%s", (long long)d->m,
+    char panels[2][32] = {"", ""};
+    if (d->b_panel > 0)
+        snprintf(panels[0], sizeof panels[0], " b_panel=%lld", (long long)d->b_panel);
+    if (d->c_panel > 0)
+        snprintf(panels[1], sizeof panels[1], " c_panel=%lld", (long long)d->c_panel);
+    snprintf(text, OCE_GEMM_TEXT, "m=%lld n=%lld k=%lld ta=%d tb=%d%s%s%s", (long long)d->m,
              (long long)d->n, (long long)d->k, d->transpose_a, d->transpose_b,
-             d->keeps_b ? " prepared=1" : "");
+             d->keeps_b ? " prepared=1" : "", panels[0], panels[1]);
 }
 
 /* Plans as the tuning table says; false if it has nothing for the product, or nothing that can be

@@ -25,9 +25,18 @@ static const tile *tiles_of(const oce_limits *limits, int *count) {
     return has_32 ? tiles_of_32 : tiles_of_16;
 }
 
+/* The columns of a tile that keeps to the panels that C, or op(B), is stored in; 0: any. */
+static int64_t tile_columns(const oce_gemm_desc *d) {
+    if (d->c_panel > 0)
+        return d->c_panel;
+    return d->transpose_b ? 0 : d->b_panel;
+}
+
 /* A that is read in place has no rows beyond its edge. */
-static bool fits(const oce_gemm_desc *d, tile t) {
-    return d->transpose_a || t.rows <= d->m || t.rows == 1;
+static bool fits(const oce_gemm_desc *d, int vector_width, tile t) {
+    const int64_t columns = tile_columns(d);
+    return (columns == 0 || columns == (int64_t)t.vectors * vector_width) &&
+           (d->transpose_a || t.rows <= d->m || t.rows == 1);
 }
 
 /* What all tiles of C cost, the rows and columns beyond its edges counted in. */
@@ -36,14 +45,15 @@ static int64_t cost_of(const oce_gemm_desc *d, int vector_width, tile t) {
            oce_register_tile_cost(t.rows, t.vectors);
 }
 
-/* The tile that computes C soonest. */
-static void choose_tile(const oce_gemm_desc *d, const oce_limits *limits, oce_gemm_blocks *blocks) {
+/* The tile that computes C soonest, and its cost; INT64_MAX, and nothing is chosen: none fits. */
+static int64_t choose_tile(const oce_gemm_desc *d, const oce_limits *limits,
+                           oce_gemm_blocks *blocks) {
     int count = 0;
     const tile *tiles = tiles_of(limits, &count);
     int64_t best = INT64_MAX;
     for (int i = 0; i < count; i++) {
         const tile t = tiles[i];
-        if (!fits(d, t))
+        if (!fits(d, limits->vector_width, t))
             continue;
         const int64_t cost = cost_of(d, limits->vector_width, t);
         if (cost < best) {
@@ -52,6 +62,38 @@ static void choose_tile(const oce_gemm_desc *d, const oce_limits *limits, oce_ge
             blocks->tile_vectors = t.vectors;
         }
     }
+    return best;
+}
+
+bool oce_gemm_has_tile(const oce_gemm_desc *d, const oce_limits *limits) {
+    oce_gemm_blocks blocks;
+    const int64_t columns = tile_columns(d);
+    if (d->b_panel > 0 &&
+        (d->transpose_b ? d->b_panel % limits->vector_width != 0 : d->b_panel != columns))
+        return false;
+    return choose_tile(d, limits, &blocks) != INT64_MAX;
+}
+
+int64_t oce_gemm_best_panel(const oce_gemm_desc *d, const oce_limits *limits) {
+    enum { WIDEST = 4 }; /* vectors */
+    const bool is_open = d->family == OCE_GEMM_AUTO || d->family == OCE_GEMM_OWN;
+    oce_gemm_blocks blocks;
+    if (!limits->is_cpu || d->transpose_b || !(is_open || d->family == OCE_GEMM_PANEL) ||
+        (is_open && oce_gemm_is_thin(d)))
+        return 0;
+    const double most = 1.05 * (double)choose_tile(d, limits, &blocks);
+    double least = most;
+    int64_t best = 0;
+    for (int vectors = WIDEST; vectors > 0; vectors /= 2) {
+        oce_gemm_desc stored = *d;
+        stored.b_panel = (int64_t)vectors * limits->vector_width;
+        const double cost = (double)choose_tile(&stored, limits, &blocks);
+        if (d->n % stored.b_panel == 0 && cost <= most && (best == 0 || cost < least)) {
+            best = stored.b_panel;
+            least = cost;
+        }
+    }
+    return best;
 }
 
 /* ---- Local memory -------------------------------------------------------------------------- */
@@ -233,10 +275,11 @@ static int64_t choose_panels(const oce_gemm_desc *d, int units, int width, const
  * of a panel's tiles lie far apart: each is left for the next as soon as it is begun, and the
  * stores wait for line after line. A group takes few rows instead and writes along them, panel
  * after panel: 4096 x 4096 x 1 takes a quarter of the time (Ice Lake), with 32 steps half; with 48
- * the panels, fetched more often, cost as much again.
+ * the panels, fetched more often, cost as much again. In a C of panels a tile's rows do not lie
+ * apart.
  */
 static bool is_writing(const oce_gemm_desc *d) {
-    return d->k <= 32 && d->n >= 1024 && (double)d->m * (double)d->n >= 1 << 21;
+    return d->c_panel == 0 && d->k <= 32 && d->n >= 1024 && (double)d->m * (double)d->n >= 1 << 21;
 }
 
 static void divide_along_rows(const oce_gemm_desc *d, int units, int width,
@@ -307,7 +350,8 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, const oce_limits *limits,
     int count = 0, k_blocks[3];
     const tile *tiles = tiles_of(limits, &count);
     for (int i = 0; i < count && !is_known; i++)
-        if (tiles[i].rows == rows && tiles[i].vectors == vectors && fits(d, tiles[i])) {
+        if (tiles[i].rows == rows && tiles[i].vectors == vectors &&
+            fits(d, vector_width, tiles[i])) {
             is_known = true;
             blocks->tile_rows = tiles[i].rows;
             blocks->tile_vectors = tiles[i].vectors;
@@ -331,7 +375,7 @@ int oce_gemm_configurations(const oce_gemm_desc *d, const oce_limits *limits,
     for (int i = 0; i < tile_count; i++) {
         const oce_gemm_blocks b = {.tile_rows = tiles[i].rows, .tile_vectors = tiles[i].vectors};
         const bool is_own = b.tile_rows == own.tile_rows && b.tile_vectors == own.tile_vectors;
-        if (!fits(d, tiles[i]) || cost_of(d, vector_width, tiles[i]) > least * 3 / 2)
+        if (!fits(d, vector_width, tiles[i]) || cost_of(d, vector_width, tiles[i]) > least * 3 / 2)
             continue;
         const int blocks = k_blocks_of(d, &b, vector_width, k_blocks);
         for (int j = is_own; j < blocks && count < OCE_GEMM_CONFIGURATIONS; j++)

@@ -67,7 +67,7 @@ extern const oce_gemm_method oce_gemm_naive, oce_gemm_panel, oce_gemm_clblast, o
     oce_gemm_tiled;
 
 /* A part of the panel family, in gemm_prepared.c: sets the bytes of the plan's prepared B, whole
- * panels of K rounded up to 16, and gets the kernel for it; and prepares it. */
+ * panels, and gets the kernel for it; and prepares it. */
 oce_status oce_gemm_plan_prepared(oce_gemm_plan *plan);
 oce_status oce_gemm_prepare_panels(const oce_gemm_plan *plan, const oce_tensor *b,
                                    oce_buffer *prepared);
@@ -84,6 +84,10 @@ int oce_gemm_plan_parts(const oce_gemm_plan *plan);
 oce_status oce_gemm_run_parts(const oce_gemm_plan *plan, const oce_tensor *a, const oce_tensor *b,
                               const oce_buffer *prepared, oce_buffer *workspace);
 
+static inline bool oce_gemm_has_panels(const oce_gemm_desc *desc) {
+    return desc->b_panel > 0 || desc->c_panel > 0;
+}
+
 /* Whether the thin family is the faster one, where it serves. */
 bool oce_gemm_is_thin(const oce_gemm_desc *desc);
 
@@ -94,16 +98,22 @@ bool oce_gemm_is_thin(const oce_gemm_desc *desc);
  */
 bool oce_gemm_choose_blocks(const oce_gemm_desc *desc, const oce_limits *limits,
                             oce_gemm_blocks *blocks);
-/* The same with the register tile and K block that a configuration asks for; false too if they are
- * none of oce_gemm_configurations(). */
+/* Whether there is a register tile for the panels that B and C are stored in. */
+bool oce_gemm_has_tile(const oce_gemm_desc *desc, const oce_limits *limits);
+/* The same as oce_gemm_choose_blocks(), with the register tile and K block that a configuration
+ * asks for; false too if they are none of oce_gemm_configurations(). */
 bool oce_gemm_configure_blocks(const oce_gemm_desc *desc, const oce_limits *limits,
                                const char *configuration, oce_gemm_blocks *blocks);
+
+/* The panels that B of products, which is not transposed, is computed with soonest if it is stored
+ * in such: its columns, 0: the panel family is not the one for them, or no panels divide B. */
+int64_t oce_gemm_best_panel(const oce_gemm_desc *desc, const oce_limits *limits);
 
 /* ---- Tuning -------------------------------------------------------------------------------- */
 
 enum { OCE_GEMM_TEXT = 128, OCE_GEMM_CONFIGURATIONS = 32 };
 
-/* The product's name in the tuning table: one with a prepared B is another. */
+/* The product's name in the tuning table: one with a prepared B, or with panels, is another. */
 void oce_gemm_shape_text(const oce_gemm_desc *desc, char text[OCE_GEMM_TEXT]);
 
 /* The configurations of the panel family, besides its rule's, that may be worth a try; returns how

@@ -21,6 +21,12 @@ static bool serves(const oce_gemm_desc *desc, const oce_limits *limits, char *re
         snprintf(reason, reason_bytes, "extents above %lld", (long long)largest_extent);
         return false;
     }
+    if (oce_gemm_has_panels(desc) && !oce_gemm_has_tile(desc, limits)) {
+        snprintf(reason, reason_bytes,
+                 "panels of B of %lld columns, of C of %lld, do not suit its tiles",
+                 (long long)desc->b_panel, (long long)desc->c_panel);
+        return false;
+    }
     if (!oce_gemm_choose_blocks(desc, limits, &blocks)) {
         snprintf(reason, reason_bytes, "%zu bytes of local memory are too little",
                  limits->local_bytes);
@@ -60,12 +66,17 @@ static oce_status prepare(oce_gemm_plan *plan) {
     oce_define(&defines, "GEMM_TRANSPOSE_A", d->transpose_a);
     if (d->transpose_a)
         oce_define(&defines, "GEMM_MC", blocks->strip_rows);
-    if (d->keeps_b) {
+    const bool is_prepared = d->keeps_b && d->b_panel == 0;
+    if (is_prepared)
         OCE_TRY(oce_gemm_plan_prepared(plan));
+    if (is_prepared || (d->b_panel > 0 && !d->transpose_b))
         oce_define(&defines, "GEMM_PREPARED", 1);
-    } else {
+    else
         oce_define(&defines, "GEMM_TRANSPOSE_B", d->transpose_b);
-    }
+    if (d->b_panel > 0 && d->transpose_b)
+        oce_define(&defines, "GEMM_B_PANEL", d->b_panel);
+    if (d->c_panel > 0)
+        oce_define(&defines, "GEMM_C_PANELS", 1);
     const bool is_split = blocks->splits > 1;
     OCE_TRY(oce_kernel_get(plan->device, file, is_split ? "gemm_panel gemm_reduce" : "gemm_panel",
                            &defines, &plan->product));

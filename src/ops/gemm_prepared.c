@@ -12,8 +12,7 @@ static int64_t panel_columns(const oce_gemm_plan *plan) {
 oce_status oce_gemm_plan_prepared(oce_gemm_plan *plan) {
     const oce_gemm_desc *d = &plan->desc;
     const int64_t columns = panel_columns(plan);
-    const int64_t extents[] = {oce_ceil_div(d->n, columns), columns, oce_ceil_div(d->k, 16) * 16,
-                               (int64_t)sizeof(float)};
+    const int64_t extents[] = {oce_ceil_div(d->n, columns), columns, d->k, (int64_t)sizeof(float)};
     oce_defines defines = {0};
     OCE_REQUIRE(oce_size_product(extents, 4, &plan->prepared), OCE_ERROR_OVERFLOW,
                 "gemm: B of %lld x %lld, prepared, is too large", (long long)d->k, (long long)d->n);

@@ -5,6 +5,8 @@
 #include "device/device.h"
 #include "ref/ref.h"
 
+#include <ocelli/dense.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -13,19 +15,10 @@ static const double bound = 2e-5;
 /* Different rows of A in the quick form, for the reference's time; no tile's height. */
 enum { QUICK_ROWS = 5 };
 
-/* The three passes of a dense layer as products. */
-typedef enum pass { FORWARD, INPUT_GRAD, WEIGHT_GRAD, PASSES } pass;
-
-static const char *const operations[PASSES] = {"dense", "dense input gradient",
-                                               "dense weight gradient"};
-
-static oce_gemm_desc describe(const oce_check_layer *l, pass which, int64_t batch) {
-    const int64_t in = l->input[0] * l->input[1] * l->input[2], out = l->output[2];
-    if (which == FORWARD)
-        return (oce_gemm_desc){.m = batch, .n = out, .k = in, .activation = l->layer->activation};
-    if (which == INPUT_GRAD)
-        return (oce_gemm_desc){.m = batch, .n = in, .k = out, .transpose_b = true};
-    return (oce_gemm_desc){.m = in, .n = out, .k = batch, .transpose_a = true};
+static const char *operation_name(oce_pass pass) {
+    return pass == OCE_PASS_FORWARD      ? "dense"
+           : pass == OCE_PASS_INPUT_GRAD ? "dense input gradient"
+                                         : "dense weight gradient";
 }
 
 typedef struct product {
@@ -58,7 +51,9 @@ static oce_status run(oce_check *check, const product *p, oce_gemm_plan *plan, o
     const oce_gemm_desc *d = &p->desc;
     const int64_t a_dim[4] = {d->transpose_a ? d->k : d->m, 1, 1, d->transpose_a ? d->m : d->k};
     const int64_t b_dim[4] = {d->transpose_b ? d->n : d->k, 1, 1, d->transpose_b ? d->k : d->n};
-    const int64_t bias_dim[4] = {1, 1, 1, d->n}, c_dim[4] = {d->m, 1, 1, d->n};
+    const int64_t bias_dim[4] = {1, 1, 1, d->n};
+    const int64_t c_dim[4] = {d->c_panel > 0 ? d->n / d->c_panel : 1, d->m, 1,
+                              d->c_panel > 0 ? d->c_panel : d->n};
     oce_tensor a, b, bias;
     const size_t prepared_bytes = oce_gemm_plan_prepared_bytes(plan);
     oce_buffer *workspace = NULL, *prepared = NULL;
@@ -89,18 +84,42 @@ static void check_family(oce_check *check, const product *p, oce_check_subject *
     if (status == OCE_OK && family == OCE_GEMM_AUTO)
         snprintf(subject->family, sizeof subject->family, "auto: %s%s",
                  oce_gemm_family_name(oce_gemm_plan_family(plan)),
-                 oce_gemm_plan_prepared_bytes(plan) > 0 ? ", prepared" : "");
+                 oce_gemm_plan_prepared_bytes(plan) > 0 ? ", prepared"
+                 : desc.b_panel > 0 || desc.c_panel > 0 ? ", weights in panels"
+                                                        : "");
     oce_check_tensor_is(check, subject, status, &c, p->expected);
     oce_gemm_plan_destroy(plan);
     oce_check_end_device(check);
 }
 
+/* A pass with weights stored in panels, where the library trains with such by batches of the
+ * network's own size. */
+static oce_status check_panels(oce_check *check, oce_dense_desc dense, int64_t own_batch,
+                               oce_pass pass, oce_check_subject *subject) {
+    product p = {.expected = NULL};
+    oce_dense_desc trained = dense;
+    trained.batch = own_batch;
+    dense.panel = oce_dense_panel(check->device, &trained);
+    const oce_gemm_desc desc = oce_dense_product(&dense, pass);
+    snprintf(subject->family, sizeof subject->family, "%s, weights in panels",
+             oce_gemm_family_name(OCE_GEMM_AUTO));
+    if ((desc.b_panel == 0 && desc.c_panel == 0) || !oce_check_wanted(check, subject))
+        return OCE_OK;
+    OCE_TRY(draw(check, &desc, pass == OCE_PASS_FORWARD, &p));
+    check_family(check, &p, subject, OCE_GEMM_AUTO, false);
+    return OCE_OK;
+}
+
 /* A pass as training runs it, in each family, unless `only_answers`; the forward pass also as
  * inference runs it, which may multiply by prepared weights. */
-static oce_status check_pass(oce_check *check, const oce_check_layer *l, pass which, int64_t batch,
-                             bool only_answers) {
-    const oce_gemm_desc desc = describe(l, which, batch);
-    oce_check_subject subject = {.operation = operations[which], .bound = bound};
+static oce_status check_pass(oce_check *check, const oce_check_layer *l, oce_pass pass,
+                             int64_t batch, bool only_answers) {
+    const oce_dense_desc dense = {.batch = batch,
+                                  .inputs = l->input[0] * l->input[1] * l->input[2],
+                                  .units = l->output[2],
+                                  .activation = l->layer->activation};
+    const oce_gemm_desc desc = oce_dense_product(&dense, pass);
+    oce_check_subject subject = {.operation = operation_name(pass), .bound = bound};
     snprintf(subject.shape, sizeof subject.shape, "%lldx%lld by %lldx%lld", (long long)desc.m,
              (long long)desc.k, (long long)desc.k, (long long)desc.n);
     product p = {.expected = NULL};
@@ -111,11 +130,13 @@ static oce_status check_pass(oce_check *check, const oce_check_layer *l, pass wh
         if (!oce_check_wanted(check, &subject))
             continue;
         if (p.expected == NULL)
-            OCE_TRY(draw(check, &desc, which == FORWARD, &p));
+            OCE_TRY(draw(check, &desc, pass == OCE_PASS_FORWARD, &p));
         check_family(check, &p, &subject, (oce_gemm_family)family, false);
     }
+    if (!only_answers)
+        OCE_TRY(check_panels(check, dense, l->own_batch, pass, &subject));
     snprintf(subject.family, sizeof subject.family, "%s", oce_gemm_family_name(OCE_GEMM_AUTO));
-    if (which != FORWARD || !oce_check_wanted(check, &subject))
+    if (pass != OCE_PASS_FORWARD || !oce_check_wanted(check, &subject))
         return OCE_OK;
     if (p.expected == NULL)
         OCE_TRY(draw(check, &desc, true, &p));
@@ -126,16 +147,16 @@ static oce_status check_pass(oce_check *check, const oce_check_layer *l, pass wh
 /* Forward passes of whole batches also in the quick form: few rows would have other kernels. */
 static oce_status check_layer(oce_check *check, const oce_check_layer *l) {
     const struct {
-        pass which;
+        oce_pass pass;
         int64_t batch;
         bool only_answers;
-    } runs[] = {{FORWARD, l->own_batch, false},
-                {FORWARD, 1, true},
-                {INPUT_GRAD, l->batch, false},
-                {WEIGHT_GRAD, l->batch, false}};
+    } runs[] = {{OCE_PASS_FORWARD, l->own_batch, false},
+                {OCE_PASS_FORWARD, 1, true},
+                {OCE_PASS_INPUT_GRAD, l->batch, false},
+                {OCE_PASS_FILTER_GRAD, l->batch, false}};
     for (int i = 0; i < OCE_COUNT(runs); i++) {
         const oce_status status =
-            check_pass(check, l, runs[i].which, runs[i].batch, runs[i].only_answers);
+            check_pass(check, l, runs[i].pass, runs[i].batch, runs[i].only_answers);
         oce_check_end(check);
         OCE_TRY(status);
     }

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "ref/ref.h"
 
+#include <ocelli/dense.h>
 #include <ocelli/train.h>
 
 #include <math.h>
@@ -88,6 +89,13 @@ static oce_pool_desc pool_desc(const oce_check_layer *l) {
                            .window = l->layer->window};
 }
 
+static oce_dense_desc dense_desc(const oce_check_layer *l) {
+    return (oce_dense_desc){.batch = l->batch,
+                            .inputs = (int64_t)elements(l->input),
+                            .units = l->output[2],
+                            .activation = l->layer->activation};
+}
+
 static oce_status forward(host_network *h) {
     for (int i = 0; i < h->count; i++) {
         const oce_check_layer *l = &h->layers[i];
@@ -95,10 +103,8 @@ static oce_status forward(host_network *h) {
         float *y = h->values[i + 1];
         const oce_conv2d_desc conv = oce_check_conv_desc(l, l->batch);
         const oce_pool_desc pool = pool_desc(l);
-        const oce_gemm_desc dense = {.m = l->batch,
-                                     .n = l->output[2],
-                                     .k = (int64_t)elements(l->input),
-                                     .activation = l->layer->activation};
+        const oce_dense_desc dense = dense_desc(l);
+        const oce_gemm_desc product = oce_dense_product(&dense, OCE_PASS_FORWARD);
         switch (l->layer->kind) {
         case OCE_LAYER_CONV2D:
             OCE_TRY(oce_ref_conv2d_forward(&conv, x, h->weights[i], h->bias[i], y));
@@ -108,7 +114,7 @@ static oce_status forward(host_network *h) {
             OCE_TRY(oce_ref_pool_forward(&pool, x, y, NULL));
             break;
         case OCE_LAYER_DENSE:
-            OCE_TRY(oce_ref_gemm(&dense, x, h->weights[i], h->bias[i], y));
+            OCE_TRY(oce_ref_gemm(&product, x, h->weights[i], h->bias[i], y));
             break;
         case OCE_LAYER_DROPOUT: /* it keeps all */
             memcpy(y, x, (size_t)l->batch * elements(l->output) * sizeof *y);
@@ -127,7 +133,7 @@ static oce_status backward_layer(host_network *h, int i, float *dy, float *dx) {
     const oce_check_layer *l = &h->layers[i];
     const float *x = h->values[i];
     const size_t count = (size_t)l->batch * elements(l->output);
-    const int64_t in = (int64_t)elements(l->input), out = l->output[2];
+    const int64_t out = l->output[2];
     if (h->variable[i] < 0) {
         const oce_pool_desc pool = pool_desc(l);
         return oce_ref_pool_grad(&pool, x, dy, dx);
@@ -140,8 +146,9 @@ static oce_status backward_layer(host_network *h, int i, float *dy, float *dx) {
         OCE_TRY(oce_ref_conv2d_filter_grad(&conv, x, dy, h->dweights[i]));
         return dx != NULL ? oce_ref_conv2d_input_grad(&conv, dy, h->weights[i], dx) : OCE_OK;
     }
-    const oce_gemm_desc weights = {.m = in, .n = out, .k = l->batch, .transpose_a = true};
-    const oce_gemm_desc input = {.m = l->batch, .n = in, .k = out, .transpose_b = true};
+    const oce_dense_desc dense = dense_desc(l);
+    const oce_gemm_desc weights = oce_dense_product(&dense, OCE_PASS_FILTER_GRAD);
+    const oce_gemm_desc input = oce_dense_product(&dense, OCE_PASS_INPUT_GRAD);
     OCE_TRY(oce_ref_gemm(&weights, x, dy, NULL, h->dweights[i]));
     return oce_ref_gemm(&input, dy, h->weights[i], NULL, dx);
 }
