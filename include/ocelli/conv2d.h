@@ -2,10 +2,11 @@
  * Two-dimensional convolution (cross-correlation, as every deep-learning library means it), with
  * bias and ReLU fused, and its gradients.
  *
- *   Y[n,i,j,k] = act(b[k] + sum over r,s,c of X[n, i*sh - top + r*dh, j*sw - left + s*dw, c] *
- * F[r,s,c,k]) dX[n,h,w,c] = sum over all i,j,r,s,k that reach (h,w) of dY[n,i,j,k] * F[r,s,c,k]
- *   dF[r,s,c,k] = sum over all n,i,j of dY[n,i,j,k] * X[n, i*sh - top + r*dh, j*sw - left + s*dw,
- * c]
+ *   Y[n,i,j,k]  = act(b[k] + sum over r,s,c of X[n,h,w,c] * F[r,s,c,k])
+ *   dX[n,h,w,c] = sum over the i,j,r,s,k that reach (h,w) of dY[n,i,j,k] * F[r,s,c,k]
+ *   dF[r,s,c,k] = sum over n,i,j of dY[n,i,j,k] * X[n,h,w,c]
+ *
+ * with h = i*sh - top + r*dh and w = j*sw - left + s*dw.
  *
  * X [N,H,W,C], F [R,S,C,K] (HWIO), b [K], Y [N,OH,OW,K]; X outside the image counts as 0. Source of
  * the formulas: tf.nn.conv2d.
