@@ -223,13 +223,14 @@ Test(gemm_panel, few_units_get_several_panels_of_a_large_b) {
 }
 
 /* As long as it is writing C that takes the time: not of a C that the caches hold, whose rows are
- * short, or with more steps. */
+ * short or lie in panels, or with more steps. */
 Test(gemm_panel, few_steps_of_k_are_written_along_rows) {
     static const oce_gemm_desc along[] = {{.m = 4096, .n = 4096, .k = 1},
                                           {.m = 4096, .n = 4096, .k = 32, .transpose_a = true},
                                           {.m = 2048, .n = 1024, .k = 16, .transpose_b = true}};
     static const oce_gemm_desc down[] = {{.m = 4096, .n = 4096, .k = 33},
                                          {.m = 1024, .n = 1024, .k = 1},
+                                         {.m = 4096, .n = 4096, .k = 1, .c_panel = 64},
                                          {.m = 9000, .n = 600, .k = 1}};
     for (int i = 0; i < OCE_COUNT(along); i++)
         for (int units = 2; units <= 64; units *= 32) {
