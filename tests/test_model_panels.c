@@ -13,14 +13,25 @@
 #include <string.h>
 
 /* Layer 1, "wide", has as many weights as panels take; its variables are 2 and 3. */
-enum { SIDE = 6, IMAGE = SIDE * SIDE, WIDE = 2, BATCH = 24, CLASSES = 5 };
+enum {
+    SIDE = 6,
+    IMAGE = SIDE * SIDE,
+    INPUTS = 300, /* more rows than are turned into panels at a time */
+    UNITS = 1024,
+    WIDE = 2,
+    BATCH = 24,
+    CLASSES = 5
+};
 
 static const oce_network *wide_network(void) {
     static const oce_layer layers[] = {
-        {.name = "below", .kind = OCE_LAYER_DENSE, .units = 128, .activation = OCE_ACTIVATION_RELU},
+        {.name = "below",
+         .kind = OCE_LAYER_DENSE,
+         .units = INPUTS,
+         .activation = OCE_ACTIVATION_RELU},
         {.name = "wide",
          .kind = OCE_LAYER_DENSE,
-         .units = 2048,
+         .units = UNITS,
          .activation = OCE_ACTIVATION_RELU,
          .bias_start = 0.1F},
         {.name = "dropout", .kind = OCE_LAYER_DROPOUT, .keep_prob = 0.5F},
@@ -129,7 +140,12 @@ Test(model_panels, train_as_rows_do) {
         cr_expect_eq(rows->graph.slots[WIDE].panel, 0);
         float *left = get(panels, WIDE, OCE_VARIABLE_VALUE);
         float *right = get(rows, WIDE, OCE_VARIABLE_VALUE);
-        cr_expect(memcmp(left, right, (size_t)128 * 2048 * sizeof *left) == 0);
+        cr_expect(memcmp(left, right, (size_t)INPUTS * UNITS * sizeof *left) == 0);
+        free(left);
+        free(right);
+        left = get(panels, WIDE, OCE_VARIABLE_GRADIENT);
+        right = test_zeros((size_t)INPUTS * UNITS);
+        cr_expect(memcmp(left, right, (size_t)INPUTS * UNITS * sizeof *left) == 0);
         free(left);
         free(right);
         train(panels, 3);

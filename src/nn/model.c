@@ -115,6 +115,23 @@ static oce_status fill_block(oce_model *model, int buffer, float value) {
     return oce_fill(model->device, &block, value);
 }
 
+/* Truncated normals, drawn row by row: weights that are stored in panels by way of the memory of
+ * their gradient, which is 0 afterwards. */
+static oce_status initialise_weights(oce_model *model, int index, const oce_tensor *weights) {
+    const oce_graph *graph = &model->graph;
+    const oce_slot *slot = &graph->slots[index];
+    oce_tensor drawn = *weights;
+    if (slot->panel > 0)
+        OCE_TRY(oce_graph_variable(graph, index, oce_model_memory(model, model->gradients_buffer),
+                                   &drawn));
+    OCE_TRY(oce_truncated_normal(model->device, model->options.seed, (uint32_t)index, slot->stddev,
+                                 &drawn));
+    if (slot->panel == 0)
+        return OCE_OK;
+    OCE_TRY(oce_model_rows_to_panels(model, index, &drawn, weights));
+    return oce_fill(model->device, &drawn, 0);
+}
+
 static oce_status initialise(oce_model *model) {
     const oce_graph *graph = &model->graph;
     for (int i = 0; i < graph->slot_count; i++) {
@@ -123,9 +140,7 @@ static oce_status initialise(oce_model *model) {
         OCE_TRY(oce_graph_variable(graph, i, oce_model_memory(model, model->parameters_buffer),
                                    &tensor));
         OCE_TRY(slot->variable.is_bias ? oce_fill(model->device, &tensor, slot->start)
-                                       : oce_truncated_normal(model->device, model->options.seed,
-                                                              (uint32_t)i, slot->stddev, &tensor));
-        OCE_TRY(oce_model_rows_to_panels(model, i));
+                                       : initialise_weights(model, i, &tensor));
     }
     const oce_optimizer_kind kind = model->options.optimizer.kind;
     for (int i = 0; model->options.training && i < oce_optimizer_slots(kind); i++)

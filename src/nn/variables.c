@@ -58,52 +58,57 @@ static oce_status variable_part(const oce_model *model, int index, oce_variable_
 
 /* ---- Values in and out --------------------------------------------------------------------- */
 
-/* One panel of a variable that is stored in panels, from the host's rows or to them, by way of
- * `panel`, which has room for it. */
-static oce_status copy_panel(const oce_slot *slot, const oce_tensor *tensor, int64_t index,
-                             float *values, float *panel, bool to_device) {
+/* Rows `first` to first + count - 1 of a variable that is stored in panels: from `values`, which
+ * has those rows, to the device or back. */
+static oce_status copy_rows(const oce_slot *slot, const oce_tensor *tensor, int64_t first,
+                            int64_t count, float *values, bool to_device) {
     const size_t rows = (size_t)slot->variable.shape[0], columns = (size_t)slot->variable.shape[1];
-    const size_t width = (size_t)slot->panel, bytes = rows * width * sizeof *panel;
-    const size_t first = (size_t)index * width;
-    const size_t at = (tensor->offset + oce_panel_place(0, first, rows, columns, width));
-    if (!to_device)
-        OCE_TRY(oce_buffer_read(tensor->buffer, at * sizeof *panel, panel, bytes));
-    for (size_t row = 0; row < rows; row++) {
-        float *in_rows = values + row * columns + first, *in_panel = panel + row * width;
-        memcpy(to_device ? in_panel : in_rows, to_device ? in_rows : in_panel,
-               width * sizeof *panel);
+    const size_t width = (size_t)slot->panel, bytes = (size_t)count * width * sizeof(float);
+    float *piece = malloc(bytes);
+    OCE_REQUIRE(piece != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %zu bytes of a panel", bytes);
+    oce_status status = OCE_OK;
+    for (size_t column = 0; column < columns && status == OCE_OK; column += width) {
+        const size_t at =
+            tensor->offset + oce_panel_place((size_t)first, column, rows, columns, width);
+        if (!to_device)
+            status = oce_buffer_read(tensor->buffer, at * sizeof *piece, piece, bytes);
+        for (size_t row = 0; row < (size_t)count && status == OCE_OK; row++) {
+            float *in_rows = values + row * columns + column, *in_panel = piece + row * width;
+            memcpy(to_device ? in_panel : in_rows, to_device ? in_rows : in_panel,
+                   width * sizeof *piece);
+        }
+        if (to_device && status == OCE_OK)
+            status = oce_buffer_write(tensor->buffer, at * sizeof *piece, piece, bytes);
     }
-    return to_device ? oce_buffer_write(tensor->buffer, at * sizeof *panel, panel, bytes) : OCE_OK;
+    free(piece);
+    return status;
 }
 
 /* All of a variable, which the host has in rows; only read if `to_device`. */
 static oce_status copy_values(const oce_slot *slot, const oce_tensor *tensor, float *values,
                               bool to_device) {
-    if (slot->panel == 0)
-        return to_device ? oce_tensor_write(tensor, values) : oce_tensor_read(tensor, values);
-    const size_t bytes = (size_t)(slot->variable.shape[0] * slot->panel) * sizeof(float);
-    float *panel = malloc(bytes);
-    OCE_REQUIRE(panel != NULL, OCE_ERROR_HOST_MEMORY, "no memory for a panel of %zu bytes", bytes);
-    oce_status status = OCE_OK;
-    for (int64_t i = 0; i < slot->variable.shape[1] / slot->panel && status == OCE_OK; i++)
-        status = copy_panel(slot, tensor, i, values, panel, to_device);
-    free(panel);
-    return status;
+    if (slot->panel > 0)
+        return copy_rows(slot, tensor, 0, slot->variable.shape[0], values, to_device);
+    return to_device ? oce_tensor_write(tensor, values) : oce_tensor_read(tensor, values);
 }
 
-oce_status oce_model_rows_to_panels(oce_model *model, int index) {
+oce_status oce_model_rows_to_panels(oce_model *model, int index, const oce_tensor *source,
+                                    const oce_tensor *target) {
+    enum { ROWS = 256 }; /* at a time: a large layer's weights would double what a process takes */
     const oce_slot *slot = &model->graph.slots[index];
-    oce_buffer *parameters = oce_model_memory(model, model->parameters_buffer);
-    oce_tensor tensor;
-    if (slot->panel == 0)
-        return OCE_OK;
-    OCE_TRY(oce_graph_variable(&model->graph, index, parameters, &tensor));
-    float *values = malloc((size_t)slot->variable.count * sizeof *values);
-    OCE_REQUIRE(values != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %lld weights",
-                (long long)slot->variable.count);
-    oce_status status = oce_tensor_read(&tensor, values);
-    if (status == OCE_OK)
-        status = copy_values(slot, &tensor, values, true);
+    const int64_t rows = slot->variable.shape[0], columns = slot->variable.shape[1];
+    float *values = malloc((size_t)(ROWS * columns) * sizeof *values);
+    OCE_REQUIRE(values != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d rows of %lld weights",
+                ROWS, (long long)columns);
+    oce_status status = OCE_OK;
+    for (int64_t first = 0; first < rows && status == OCE_OK; first += ROWS) {
+        const int64_t count = rows - first < ROWS ? rows - first : ROWS;
+        const size_t at = (source->offset + (size_t)(first * columns)) * sizeof *values;
+        status =
+            oce_buffer_read(source->buffer, at, values, (size_t)(count * columns) * sizeof *values);
+        if (status == OCE_OK)
+            status = copy_rows(slot, target, first, count, values, true);
+    }
     free(values);
     return status;
 }
