@@ -76,7 +76,8 @@
 /* Columns of a tile and a panel. */
 #define NR (GEMM_NV * VW)
 
-/* Where the tiles find the panel (a prepared one may begin at any float), and whether its first row of tiles copies it there. */
+/* Where the tiles find the panel (a prepared one may begin at any float), and whether its first row
+ * of tiles copies it there. */
 #if GEMM_PREPARED
 typedef __global const floatv_of_floats *panel_vectors;
 #define PACKS 0
@@ -154,7 +155,7 @@ static void fetch_line(const next_parts *next, int line) {
 #if GEMM_PREPARED
     PREFETCH(next->b + line * 16);
 #elif GEMM_TRANSPOSE_B && GEMM_B_PANEL
-    const int lines = NR * GEMM_B_PANEL / 16;
+    const int lines = (NR * GEMM_B_PANEL + 15) / 16;
     PREFETCH(next->b + line / lines * next->b_row + line % lines * 16);
 #elif GEMM_TRANSPOSE_B
     PREFETCH(next->b + line % NR * next->b_row + line / NR * 16);
@@ -331,9 +332,10 @@ static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __glo
 /* ---- Kernels ------------------------------------------------------------------------------- */
 
 /*
- * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or in panels. bias: [n], read if has_bias. c: C
- * [m,n], or in panels, or such partial sums, [splits,m,n], if there is more than one split. Groups: column blocks of block_columns (a
- * multiple of NR), row blocks of block_rows (a multiple of GEMM_MR), splits.
+ * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or in panels. bias: [n], read if has_bias. c: C [m,n],
+ * or in panels, or as many partial sums, [splits,m,n], as there are splits, if more than one.
+ * Groups: column blocks of block_columns (a multiple of NR), row blocks of block_rows (a multiple of
+ * GEMM_MR), splits.
  */
 KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
                        const int block_rows, const int block_columns, const int has_bias,
@@ -382,8 +384,8 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #elif GEMM_TRANSPOSE_B
             transpose_panel(AT(b), column, at_k, n, k, panel, depth);
 #endif
-            /* The rows of tiles, those that pack aside, ask for the next panel: of the next columns, or of the
-             * first in the next K block. */
+            /* The rows of tiles, those that pack aside, ask for the next panel: of the next columns,
+             * or of the first in the next K block. */
             const int is_last_column = column + NR >= column_end;
             const int next_column = is_last_column ? column_begin : column + NR;
             const int next_k = is_last_column ? at_k + k_block : at_k;
@@ -434,9 +436,9 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
     }
 }
 
-/* c = act(sum over splits of partial + bias). partial: [splits,m,n], each as C is stored, added in the order of the
- * splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `columns` columns (a multiple of
- * VW), blocks of `rows` rows. */
+/* c = act(sum over splits of partial + bias). partial: [splits,m,n], each as C is stored, added in
+ * the order of the splits; bias: [n], read if has_bias; c: [m,n]. Groups: blocks of `columns`
+ * columns (a multiple of VW), blocks of `rows` rows. */
 KERNEL void gemm_reduce(IN(partial), IN(bias), OUT(c), const int m, const int n, const int splits,
                         const int rows, const int columns, const int has_bias, const int relu) {
     const int column_begin = get_global_id(0) * columns;

@@ -34,9 +34,8 @@ KERNEL void gemm_prepare(IN(b), OUT(prepared), const int n, const int k, const i
         }
 #else
     for (int at_k = begin; at_k < end; at_k++)
-        for (int j = 0; j < nr; j += VW) {
+        for (int j = 0; j < nr; j += VW)
             STORE(load_lanes(AT(b) + (long)at_k * n + column + j, n - column - j),
                   to + (long)at_k * nr + j);
-        }
 #endif
 }
