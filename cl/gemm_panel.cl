@@ -332,10 +332,9 @@ static void multiply_packing(tile sum, A_SPACE const float *a, long a_row, __glo
 /* ---- Kernels ------------------------------------------------------------------------------- */
 
 /*
- * a: A [m,k], or [k,m]. b: B [k,n], or [n,k], or in panels. bias: [n], read if has_bias. c: C [m,n],
- * or in panels, or as many partial sums, [splits,m,n], as there are splits, if more than one.
- * Groups: column blocks of block_columns (a multiple of NR), row blocks of block_rows (a multiple of
- * GEMM_MR), splits.
+ * a: A [m,k], or [k,m]. b: B [k,n], [n,k], or in panels. bias: [n], read if has_bias. c: C, [m,n]
+ * or in panels; with more than one split as many partial sums. Groups: column blocks of
+ * block_columns (a multiple of NR), row blocks of block_rows (a multiple of GEMM_MR), splits.
  */
 KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n, const int k,
                        const int block_rows, const int block_columns, const int has_bias,
@@ -384,8 +383,8 @@ KERNEL void gemm_panel(IN(a), IN(b), IN(bias), OUT(c), const int m, const int n,
 #elif GEMM_TRANSPOSE_B
             transpose_panel(AT(b), column, at_k, n, k, panel, depth);
 #endif
-            /* The rows of tiles, those that pack aside, ask for the next panel: of the next columns,
-             * or of the first in the next K block. */
+            /* The rows of tiles, those that pack aside, ask for the next panel: of the next
+             * columns, or of the first in the next K block. */
             const int is_last_column = column + NR >= column_end;
             const int next_column = is_last_column ? column_begin : column + NR;
             const int next_k = is_last_column ? at_k + k_block : at_k;

@@ -12,8 +12,8 @@
 #define GEMM_TRANSPOSE_B 0
 #endif
 
-/* b: B [k,n], or [n,k]. prepared: [panels, k, nr]; nr is a multiple of VW. Groups: panels, stretches
- * of `stretch` steps of K (a multiple of 16). */
+/* b: B [k,n], or [n,k]. prepared: [panels, k, nr]; nr is a multiple of VW. Groups: panels, and
+ * stretches of `stretch` steps of K (a multiple of 16). */
 KERNEL void gemm_prepare(IN(b), OUT(prepared), const int n, const int k, const int nr,
                          const int stretch) {
     const int column = get_global_id(0) * nr, begin = get_global_id(1) * stretch;

@@ -4,7 +4,6 @@
 #include "support/gemm.h"
 #include "support/gradient.h"
 
-#include "base/panel.h"
 #include "base/random.h"
 #include "device/internal.h"
 #include "ops/gemm_internal.h"
@@ -17,46 +16,6 @@
 #include <string.h>
 
 /* ---- Values -------------------------------------------------------------------------------- */
-
-/* A matrix in rows, stored in panels or, `back`, the other way; free() it. */
-static float *restored(const float *values, int64_t rows, int64_t columns, int64_t panel,
-                       bool back) {
-    float *result = test_zeros((size_t)(rows * columns));
-    for (size_t i = 0; i < (size_t)rows; i++)
-        for (size_t j = 0; j < (size_t)columns; j++) {
-            const size_t in_rows = i * (size_t)columns + j;
-            const size_t in_panels =
-                oce_panel_place(i, j, (size_t)rows, (size_t)columns, (size_t)panel);
-            result[back ? in_rows : in_panels] = values[back ? in_panels : in_rows];
-        }
-    return result;
-}
-
-/* A product with matrices in rows, and with the panels of `d`, which are as wide as the tile that
- * serves rows. */
-static void expect_same_bits(oce_device *device, oce_gemm_desc d, bool has_bias,
-                             const gemm_placing *placing, uint64_t seed) {
-    const gemm_data data = gemm_random(&d, has_bias, seed);
-    const int64_t b_rows = d.transpose_b ? d.n : d.k, b_columns = d.transpose_b ? d.k : d.n;
-    float *b = restored(data.b, b_rows, b_columns, d.b_panel, false);
-    d.family = OCE_GEMM_PANEL;
-    oce_gemm_desc in_rows = d;
-    in_rows.b_panel = in_rows.c_panel = 0;
-    float *expected = gemm_run(device, &in_rows, &data, placing);
-    float *got = gemm_run(device, &d, &(gemm_data){data.a, b, data.bias}, placing);
-    float *c = restored(got, d.m, d.n, d.c_panel, true);
-    cr_expect(memcmp(c, expected, (size_t)(d.m * d.n) * sizeof *c) == 0,
-              "m %lld n %lld k %lld%s%s%s%s, b_panel %lld c_panel %lld", (long long)d.m,
-              (long long)d.n, (long long)d.k, d.transpose_a ? " a^T" : "",
-              d.transpose_b ? " b^T" : "", has_bias ? " bias" : "",
-              d.activation == OCE_ACTIVATION_RELU ? " relu" : "", (long long)d.b_panel,
-              (long long)d.c_panel);
-    free(b);
-    free(c);
-    free(got);
-    free(expected);
-    gemm_free_data(&data);
-}
 
 /* Products of panels, `panels` of them: of B, of C, of both, and of a transposed B. m: rows of A;
  * other: the third extent. */
@@ -119,21 +78,21 @@ Test(gemm_stored, little_local_memory) {
 /* Partial sums lie as C does, and gemm_reduce adds them. */
 Test(gemm_stored, splits_of_k) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
-    const int64_t width = (int64_t)4 * device->limits.vector_width,
-                  k = test_is_small() ? 3000 : 13001;
+    const int64_t width = (int64_t)4 * device->limits.vector_width;
     for (unsigned form = 0; form < (test_is_small() ? 1 : 4); form++) {
         const oce_gemm_desc desc = {.m = 33,
                                     .n = 2 * width,
-                                    .k = k,
+                                    .k = test_is_small() ? 3000 : 13001,
                                     .transpose_a = form & 1,
                                     .activation = OCE_ACTIVATION_RELU,
+                                    .family = OCE_GEMM_PANEL,
                                     .b_panel = form & 2 ? 0 : width,
                                     .c_panel = width};
         oce_gemm_plan *plan = NULL;
         TEST_OK(oce_gemm_plan_create(device, &desc, &plan));
         cr_expect_gt(oce_gemm_plan_workspace(plan), 0);
         oce_gemm_plan_destroy(plan);
-        expect_same_bits(device, desc, true, NULL, form);
+        gemm_check(device, &desc, true, NULL, form);
     }
     oce_device_close(device);
 }
@@ -178,7 +137,6 @@ Test(gemm_stored, panels_lie_one_after_the_other) {
     free(c);
 }
 
-/* Of the two networks: bits as of rows, from a run that had no panels. */
 Test(gemm_stored, layers_of_the_networks) {
     static const int64_t shapes[][3] = {{50, 3136, 1024}, {128, 8192, 384}};
     static const oce_pass passes[] = {OCE_PASS_FORWARD, OCE_PASS_INPUT_GRAD, OCE_PASS_FILTER_GRAD};
@@ -190,8 +148,8 @@ Test(gemm_stored, layers_of_the_networks) {
             .batch = shapes[i / 3][0], .inputs = shapes[i / 3][1], .units = shapes[i / 3][2]};
         dense.panel = oce_dense_panel(device, &dense);
         cr_expect_gt(dense.panel, 0);
-        expect_same_bits(device, oce_dense_product(&dense, passes[i % 3]), false, NULL,
-                         (uint64_t)i);
+        const oce_gemm_desc desc = oce_dense_product(&dense, passes[i % 3]);
+        gemm_check(device, &desc, false, NULL, (uint64_t)i);
     }
     oce_device_close(device);
 }
