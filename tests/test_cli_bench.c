@@ -399,6 +399,14 @@ Test(cli_bench, startup_leaves_no_caches) {
     expect_failure(&result, 1, "no such device"); /* one line */
     cr_expect(entries_in(folder) == 0, "%d entries stayed", entries_in(folder));
     command_free(&result);
+    /* Nor when it is ended before its first process has compiled its kernels. */
+    const char *const ended[] = {"timeout", "-s",      "TERM",  "0.5", command_ocelli_path(),
+                                 "bench",   "startup", "mnist", NULL};
+    result = command_run(ended, environment, NULL);
+    cr_expect(result.code == 124, "%d: %s%s", result.code, result.out, result.err);
+    cr_expect_str_eq(result.err, "");
+    cr_expect(entries_in(folder) == 0, "%d entries stayed", entries_in(folder));
+    command_free(&result);
     scratch_remove(folder);
 }
 

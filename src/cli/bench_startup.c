@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -16,6 +18,39 @@ enum { USUAL_RUNS = 5, MOST_PATH = 4096 };
 /* Where drivers, and Ocelli, look for the folder of their caches of kernels. */
 static const char *const caches[] = {"OCELLI_CACHE",          "POCL_CACHE_DIR", "CUDA_CACHE_PATH",
                                      "MESA_SHADER_CACHE_DIR", "NEO_CACHE_DIR",  "cl_cache_dir"};
+
+/* ---- Signals: the folder of the caches is removed before one ends the command -----------------
+ */
+
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { ENDING_SIGNALS = sizeof ending_signals / sizeof ending_signals[0] };
+
+static volatile sig_atomic_t received; /* a signal; 0: none */
+
+static void note_signal(int number) {
+    received = number;
+}
+
+/* Notes them from now on; what was ignored stays so. */
+static void hold_signals(struct sigaction usual[ENDING_SIGNALS]) {
+    struct sigaction noting = {.sa_handler = note_signal};
+    sigemptyset(&noting.sa_mask);
+    for (int i = 0; i < ENDING_SIGNALS; i++) {
+        sigaction(ending_signals[i], NULL, &usual[i]);
+        if (usual[i].sa_handler != SIG_IGN)
+            sigaction(ending_signals[i], &noting, NULL);
+    }
+}
+
+/* Lets them have their usual effect again, also the one that came. */
+static void release_signals(const struct sigaction usual[ENDING_SIGNALS]) {
+    for (int i = 0; i < ENDING_SIGNALS; i++)
+        sigaction(ending_signals[i], &usual[i], NULL);
+    if (received != 0)
+        raise(received);
+}
+
+/* ---- A process ----------------------------------------------------------------------------- */
 
 static double now(void) {
     struct timespec time;
@@ -60,14 +95,25 @@ static void become_trainer(const bench_session *s, const char *network, const ch
     _exit(127);
 }
 
-/* Reads until the first byte, or the end, of what the child prints; false if it printed nothing. */
+/* Waits for the first byte, or the end, of what the child prints; false if it printed nothing, or a
+ * signal came. */
 static bool wait_for_output(int input) {
+    enum { MILLISECONDS = 100 }; /* between looks at the signals */
+    struct pollfd output = {.fd = input, .events = POLLIN};
     char byte;
-    ssize_t count;
-    do
-        count = read(input, &byte, 1);
-    while (count < 0 && errno == EINTR);
-    return count == 1;
+    int ready = 0;
+    while (received == 0 && (ready = poll(&output, 1, MILLISECONDS)) <= 0) {
+    }
+    return ready > 0 && read(input, &byte, 1) == 1;
+}
+
+/* Ends a child and the processes that compile for it, and waits until they are gone. */
+static void end_group(pid_t child) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    kill(-child, SIGTERM);
+    waitpid(child, NULL, 0);
+    for (int i = 0; i < 1000 && kill(-child, 0) == 0; i++)
+        nanosleep(&pause, NULL);
 }
 
 /* Prints what a process had to say. */
@@ -88,8 +134,8 @@ static bool has_trained(const char *network, int state, bool printed) {
     return false;
 }
 
-/* One process: *seconds until it had made its first step; false after an error message. What it
- * prints on stderr goes to `errors` (NULL: to our own) and is shown if it fails. */
+/* One process: *seconds until it had made its first step; false after an error message or a signal.
+ * What it prints on stderr goes to `errors` (NULL: to our own) and is shown if it fails. */
 static bool start_once(const bench_session *s, const char *network, const char *folder,
                        FILE *errors, double *seconds) {
     int ends[2], state = 0;
@@ -101,15 +147,21 @@ static bool start_once(const bench_session *s, const char *network, const char *
     const double start = now();
     const pid_t child = fork();
     if (child == 0) {
+        setpgid(0, 0);
         close(ends[0]);
         become_trainer(s, network, folder, ends[1], errors);
     }
+    setpgid(child, child); /* here too: whoever is first */
     close(ends[1]);
     const bool printed = child > 0 && wait_for_output(ends[0]);
     *seconds = now() - start;
     close(ends[0]);
     if (child < 0) {
         cli_error("starting a process: %s", strerror(errno));
+        return false;
+    }
+    if (received != 0) {
+        end_group(child);
         return false;
     }
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
@@ -176,11 +228,14 @@ static bool measure_in_folder(const bench_session *s, const char *network, cli_t
         cli_error("making the folder %s: %s", folder, strerror(errno));
         return false;
     }
+    struct sigaction usual[ENDING_SIGNALS];
+    hold_signals(usual);
     bool is_good = measure(s, network, folder, table);
     if (nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         cli_error("removing the folder %s: %s", folder, strerror(errno));
         is_good = false;
     }
+    release_signals(usual);
     return is_good;
 }
 
