@@ -238,7 +238,7 @@ test-oclgrind: ## run the tests of operations under Oclgrind, on small sizes
 
 # What runs kernels, or what must be right for them to run.
 DRIVER_TESTS := $(or $(TESTS),$(OCLGRIND_TESTS) test_buffer test_launch test_program test_tensor test_model \
-    test_train test_golden test_golden_families)
+    test_model_panels test_train test_golden test_golden_families)
 
 .PHONY: test-drivers
 test-drivers: ## the same and training on PoCL, rusticl, Intel's runtime and Oclgrind; writes docs/results/drivers.md

@@ -1,5 +1,5 @@
-/* Products of matrices that are stored in panels, in every shape and width; which panels a dense
- * layer gets. */
+/* A dense layer as products, and products of matrices that are stored in panels, in every shape and
+ * width; which panels a layer gets. */
 #include "support/device.h"
 #include "support/gemm.h"
 #include "support/gradient.h"
@@ -54,20 +54,20 @@ static void sweep_width(int width) {
     oce_device_close(device);
 }
 
-Test(gemm_stored, odd_shapes) {
+Test(dense, odd_shapes) {
     sweep_width(0);
 }
 
-Test(gemm_stored, odd_shapes_in_vectors_of_8) {
+Test(dense, odd_shapes_in_vectors_of_8) {
     sweep_width(8);
 }
 
-Test(gemm_stored, odd_shapes_in_vectors_of_4) {
+Test(dense, odd_shapes_in_vectors_of_4) {
     sweep_width(4);
 }
 
 /* K blocks that begin within a panel of a transposed B. */
-Test(gemm_stored, little_local_memory) {
+Test(dense, little_local_memory) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     device->limits.local_bytes = 12000;
     for (uint64_t seed = 0; seed < (test_is_small() ? 2 : 6); seed++)
@@ -76,7 +76,7 @@ Test(gemm_stored, little_local_memory) {
 }
 
 /* Partial sums lie as C does, and gemm_reduce adds them. */
-Test(gemm_stored, splits_of_k) {
+Test(dense, splits_of_k) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     const int64_t width = (int64_t)4 * device->limits.vector_width;
     for (unsigned form = 0; form < (test_is_small() ? 1 : 4); form++) {
@@ -98,7 +98,7 @@ Test(gemm_stored, splits_of_k) {
 }
 
 /* The three of a dense layer. */
-Test(gemm_stored, dense_layers) {
+Test(dense, every_pass) {
     oce_device *device = gemm_open_cpu(0, OCE_GEMM_PANEL);
     const int64_t width = (int64_t)4 * device->limits.vector_width;
     const oce_dense_desc dense = {.batch = 9,
@@ -117,7 +117,7 @@ Test(gemm_stored, dense_layers) {
 
 /* What the others are compared with, src/ref. [2,6] in panels of 3: 0 1 2, 6 7 8, then 3 4 5, 9
  * 10 11. */
-Test(gemm_stored, panels_lie_one_after_the_other) {
+Test(dense, panels_lie_one_after_the_other) {
     static const float values[12] = {0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11},
                        identity[4] = {1, 0, 0, 1};
     const oce_gemm_desc of_b = {.m = 2, .n = 6, .k = 2, .b_panel = 3};
@@ -137,7 +137,7 @@ Test(gemm_stored, panels_lie_one_after_the_other) {
     free(c);
 }
 
-Test(gemm_stored, layers_of_the_networks) {
+Test(dense, layers_of_the_networks) {
     static const int64_t shapes[][3] = {{50, 3136, 1024}, {128, 8192, 384}};
     static const oce_pass passes[] = {OCE_PASS_FORWARD, OCE_PASS_INPUT_GRAD, OCE_PASS_FILTER_GRAD};
     if (test_is_small())
@@ -169,7 +169,7 @@ static int64_t best_panel(int64_t m, int64_t n, int64_t k, int width, int regist
 }
 
 /* Those of the tile that serves rows, or one that costs no more and divides the columns. */
-Test(gemm_stored, panels_are_a_tile_wide) {
+Test(dense, panels_are_a_tile_wide) {
     cr_expect_eq(best_panel(50, 1024, 3136, 16, 32, OCE_GEMM_AUTO), 64);
     cr_expect_eq(best_panel(50, 1024, 3136, 8, 16, OCE_GEMM_AUTO), 16);
     cr_expect_eq(best_panel(50, 1024, 3136, 4, 32, OCE_GEMM_OWN), 16);
@@ -180,7 +180,7 @@ Test(gemm_stored, panels_are_a_tile_wide) {
     cr_expect_eq(best_panel(50, 1024, 3136, 16, 32, OCE_GEMM_CLBLAST), 0);
 }
 
-Test(gemm_stored, dense_layers_get_panels_where_they_pay) {
+Test(dense, layers_get_panels_where_they_pay) {
     oce_device *device = test_open_device();
     const bool is_cpu = device->limits.is_cpu;
     const oce_dense_desc large = {.batch = 50, .inputs = 3136, .units = 1024};
@@ -202,7 +202,7 @@ static void expect_refused(oce_device *device, oce_gemm_desc desc, oce_status ex
                        text);
 }
 
-Test(gemm_stored, other_families_and_panels_are_refused) {
+Test(dense, other_families_and_panels_are_refused) {
     oce_device *device = test_open_device();
     expect_refused(device, (oce_gemm_desc){.m = 5, .n = 64, .k = 7, .b_panel = 48},
                    OCE_ERROR_INVALID_ARGUMENT,
