@@ -3,6 +3,7 @@
 #include "support/compare.h"
 #include "support/device.h"
 #include "support/tiny_network.h"
+#include "support/variables.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -10,27 +11,6 @@
 #include <string.h>
 
 enum { MAX_VARIABLES = 16 };
-
-static float *get(oce_model *model, int index, oce_variable_part part) {
-    oce_variable variable;
-    oce_model_variable(model, index, &variable);
-    float *values = test_zeros((size_t)variable.count);
-    TEST_OK(oce_model_get(model, index, part, values, variable.count));
-    return values;
-}
-
-static void expect_same_variables(oce_model *a, oce_model *b, oce_variable_part part,
-                                  compare_limit limit) {
-    for (int v = 0; v < oce_model_variable_count(a); v++) {
-        oce_variable variable;
-        oce_model_variable(a, v, &variable);
-        float *left = get(a, v, part), *right = get(b, v, part);
-        expect_floats(left, right, (size_t)variable.count, variable.shape, limit,
-                      "part %d of variable %d (%s)", (int)part, v, variable.layer);
-        free(left);
-        free(right);
-    }
-}
 
 static void train(oce_model *model, int steps) {
     const int64_t batch = oce_model_get_options(model)->batch;
@@ -95,7 +75,7 @@ Test(model, starts_with_truncated_normals_and_constant_biases) {
     for (int v = 0; v < oce_model_variable_count(model); v++) {
         oce_variable variable;
         oce_model_variable(model, v, &variable);
-        float *values = get(model, v, OCE_VARIABLE_VALUE);
+        float *values = variable_values(model, v, OCE_VARIABLE_VALUE);
         double squares = 0;
         for (int64_t i = 0; i < variable.count; i++) {
             squares += (double)values[i] * (double)values[i];
@@ -125,8 +105,8 @@ static float *reference_probabilities(oce_model *model, const uint8_t *images, i
         float *y = test_zeros((size_t)(count * info.output[0] * info.output[1] * info.output[2]));
         float *weights = NULL, *bias = NULL;
         if (info.parameters > 0) {
-            weights = get(model, variable++, OCE_VARIABLE_VALUE);
-            bias = get(model, variable++, OCE_VARIABLE_VALUE);
+            weights = variable_values(model, variable++, OCE_VARIABLE_VALUE);
+            bias = variable_values(model, variable++, OCE_VARIABLE_VALUE);
         }
         if (layer->kind == OCE_LAYER_CONV2D) {
             const oce_conv2d_desc desc = {.batch = count,
@@ -232,12 +212,12 @@ static void expect_slopes(const oce_network *network) {
     float *start[MAX_VARIABLES], *gradient[MAX_VARIABLES], *direction[MAX_VARIABLES];
     cr_assert_leq(count, MAX_VARIABLES);
     for (int v = 0; v < count; v++)
-        start[v] = get(model, v, OCE_VARIABLE_VALUE);
+        start[v] = variable_values(model, v, OCE_VARIABLE_VALUE);
     TEST_OK(oce_model_train_step(model, images, labels, 0));
     for (int v = 0; v < count; v++) {
         oce_variable variable;
         oce_model_variable(model, v, &variable);
-        gradient[v] = get(model, v, OCE_VARIABLE_GRADIENT);
+        gradient[v] = variable_values(model, v, OCE_VARIABLE_GRADIENT);
         direction[v] = test_zeros((size_t)variable.count);
     }
     for (int v = 0; v < count; v++) {
@@ -354,7 +334,8 @@ Test(model, same_seed_gives_the_same_bits) {
     oce_model_destroy(b);
     options.seed++;
     b = tiny_model(device, &options);
-    float *left = get(a, 0, OCE_VARIABLE_VALUE), *right = get(b, 0, OCE_VARIABLE_VALUE);
+    float *left = variable_values(a, 0, OCE_VARIABLE_VALUE),
+          *right = variable_values(b, 0, OCE_VARIABLE_VALUE);
     cr_expect(memcmp(left, right, 8 * sizeof *left) != 0, "another seed, the same weights");
     free(left);
     free(right);
@@ -403,7 +384,7 @@ Test(model, gradients_take_the_memory_of_unread_moments) {
         for (int part = OCE_VARIABLE_VALUE; part <= OCE_VARIABLE_SLOT_1; part++)
             if (part != OCE_VARIABLE_GRADIENT)
                 expect_same_variables(lean, kept, (oce_variable_part)part, (compare_limit){0});
-        free(get(kept, 0, OCE_VARIABLE_GRADIENT));
+        free(variable_values(kept, 0, OCE_VARIABLE_GRADIENT));
         oce_variable variable;
         oce_model_variable(lean, 0, &variable);
         float *values = test_zeros((size_t)variable.count);
@@ -431,7 +412,7 @@ Test(model, continues_from_its_state) {
                 continue;
             oce_variable variable;
             oce_model_variable(a, v, &variable);
-            float *values = get(a, v, (oce_variable_part)part);
+            float *values = variable_values(a, v, (oce_variable_part)part);
             TEST_OK(oce_model_set(b, v, (oce_variable_part)part, values, variable.count));
             free(values);
         }
@@ -460,7 +441,7 @@ Test(model, names_the_layer_that_is_not_finite) {
     TEST_OK(oce_model_check_finite(model));
     TEST_OK(oce_model_find_nonfinite(model, 0, 2, &found, &step));
     cr_expect_not(found);
-    float *weights = get(model, 2, OCE_VARIABLE_VALUE);
+    float *weights = variable_values(model, 2, OCE_VARIABLE_VALUE);
     oce_variable variable;
     oce_model_variable(model, 2, &variable);
     weights[5] = NAN;

@@ -1,9 +1,9 @@
 /* Dense layers whose weights, gradient and slots lie in panels on the device: callers see rows. */
 #define _POSIX_C_SOURCE 200809L /* setenv */
-#include "support/compare.h"
 #include "support/device.h"
 #include "support/gradient.h"
 #include "support/tiny_network.h"
+#include "support/variables.h"
 
 #include "device/device.h"
 #include "nn/model.h"
@@ -60,28 +60,6 @@ static oce_model *wide_model(oce_device *device, oce_gemm_family family, int64_t
     return model;
 }
 
-static float *get(oce_model *model, int index, oce_variable_part part) {
-    oce_variable variable;
-    oce_model_variable(model, index, &variable);
-    float *values = test_zeros((size_t)variable.count);
-    TEST_OK(oce_model_get(model, index, part, values, variable.count));
-    return values;
-}
-
-static void expect_same(oce_model *a, oce_model *b, compare_limit limit) {
-    for (int v = 0; v < oce_model_variable_count(a); v++)
-        for (int part = OCE_VARIABLE_VALUE; part <= OCE_VARIABLE_SLOT_1; part++) {
-            oce_variable variable;
-            oce_model_variable(a, v, &variable);
-            float *left = get(a, v, (oce_variable_part)part);
-            float *right = get(b, v, (oce_variable_part)part);
-            expect_floats(left, right, (size_t)variable.count, variable.shape, limit,
-                          "part %d of variable %d (%s)", part, v, variable.layer);
-            free(left);
-            free(right);
-        }
-}
-
 static uint8_t *wide_images(uint64_t seed) {
     return tiny_images((batch() * IMAGE + TINY_IMAGE - 1) / TINY_IMAGE, seed);
 }
@@ -118,7 +96,7 @@ Test(model_panels, the_layout_is_the_devices_own_affair) {
     float *values = test_random(count, 5), *raw = test_zeros(count);
     for (int part = OCE_VARIABLE_VALUE; part <= OCE_VARIABLE_SLOT_1; part++) {
         TEST_OK(oce_model_set(model, WIDE, (oce_variable_part)part, values, variable.count));
-        float *got = get(model, WIDE, (oce_variable_part)part);
+        float *got = variable_values(model, WIDE, (oce_variable_part)part);
         cr_expect(memcmp(got, values, count * sizeof *got) == 0, "part %d", part);
         free(got);
     }
@@ -147,12 +125,12 @@ Test(model_panels, train_as_rows_do) {
         oce_model *panels = wide_model(device, OCE_GEMM_AUTO, parts);
         oce_model *rows = wide_model(device, OCE_GEMM_NAIVE, parts);
         cr_expect_eq(rows->graph.slots[WIDE].panel, 0);
-        float *left = get(panels, WIDE, OCE_VARIABLE_VALUE);
-        float *right = get(rows, WIDE, OCE_VARIABLE_VALUE);
+        float *left = variable_values(panels, WIDE, OCE_VARIABLE_VALUE);
+        float *right = variable_values(rows, WIDE, OCE_VARIABLE_VALUE);
         cr_expect(memcmp(left, right, (size_t)INPUTS * UNITS * sizeof *left) == 0);
         free(left);
         free(right);
-        left = get(panels, WIDE, OCE_VARIABLE_GRADIENT);
+        left = variable_values(panels, WIDE, OCE_VARIABLE_GRADIENT);
         right = test_zeros((size_t)INPUTS * UNITS);
         cr_expect(memcmp(left, right, (size_t)INPUTS * UNITS * sizeof *left) == 0);
         free(left);
@@ -160,7 +138,9 @@ Test(model_panels, train_as_rows_do) {
         train(panels, steps);
         train(rows, steps);
         /* Adam's steps are nearly as large for gradients that are nearly 0. */
-        expect_same(panels, rows, (compare_limit){.absolute = 1e-5, .of_largest = 1e-4});
+        for (int part = OCE_VARIABLE_VALUE; part <= OCE_VARIABLE_SLOT_1; part++)
+            expect_same_variables(panels, rows, (oce_variable_part)part,
+                                  (compare_limit){.absolute = 1e-5, .of_largest = 1e-4});
         oce_model_destroy(panels);
         oce_model_destroy(rows);
     }
@@ -179,7 +159,7 @@ Test(model_panels, answers_are_those_of_the_trained_weights) {
     for (int v = 0; v < oce_model_variable_count(trained); v++) {
         oce_variable variable;
         oce_model_variable(trained, v, &variable);
-        float *values = get(trained, v, OCE_VARIABLE_VALUE);
+        float *values = variable_values(trained, v, OCE_VARIABLE_VALUE);
         TEST_OK(oce_model_set(answering, v, OCE_VARIABLE_VALUE, values, variable.count));
         free(values);
     }

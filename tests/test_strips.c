@@ -3,6 +3,7 @@
 #include "support/compare.h"
 #include "support/device.h"
 #include "support/tiny_network.h"
+#include "support/variables.h"
 
 #include "device/device.h"
 
@@ -77,26 +78,6 @@ static size_t bytes_of(const oce_model *model, const char *name) {
     return 0;
 }
 
-static float *get(oce_model *model, int index, oce_variable_part part, int64_t *count) {
-    oce_variable variable;
-    oce_model_variable(model, index, &variable);
-    float *values = test_zeros((size_t)variable.count);
-    TEST_OK(oce_model_get(model, index, part, values, variable.count));
-    *count = variable.count;
-    return values;
-}
-
-static void expect_same(oce_model *a, oce_model *b, oce_variable_part part, compare_limit limit) {
-    for (int v = 0; v < oce_model_variable_count(a); v++) {
-        int64_t count = 0;
-        float *left = get(a, v, part, &count), *right = get(b, v, part, &count);
-        expect_floats(left, right, (size_t)count, NULL, limit, "part %d of variable %d", (int)part,
-                      v);
-        free(left);
-        free(right);
-    }
-}
-
 /* One image at a time has no strips. */
 Test(strips, add_up_to_the_gradients_of_single_images) {
     oce_device *device = test_open_device();
@@ -105,8 +86,8 @@ Test(strips, add_up_to_the_gradients_of_single_images) {
     TEST_OK(oce_model_train_step(strips, in->images, in->labels, 0.05F));
     TEST_OK(oce_model_train_step(single, in->images, in->labels, 0.05F));
     const compare_limit limit = {.of_largest = 2e-5};
-    expect_same(strips, single, OCE_VARIABLE_GRADIENT, limit);
-    expect_same(strips, single, OCE_VARIABLE_VALUE, limit);
+    expect_same_variables(strips, single, OCE_VARIABLE_GRADIENT, limit);
+    expect_same_variables(strips, single, OCE_VARIABLE_VALUE, limit);
     oce_metrics a, b;
     TEST_OK(oce_model_step_metrics(strips, 0, &a));
     TEST_OK(oce_model_step_metrics(single, 0, &b));
@@ -134,7 +115,7 @@ Test(strips, repeat_bit_for_bit) {
         for (int step = 0; step < 3; step++)
             TEST_OK(oce_model_train_step(models[i], in->images, in->labels, 0.05F));
     }
-    expect_same(models[0], models[1], OCE_VARIABLE_VALUE, (compare_limit){0});
+    expect_same_variables(models[0], models[1], OCE_VARIABLE_VALUE, (compare_limit){0});
     oce_model_destroy(models[0]);
     oce_model_destroy(models[1]);
     free(in);
