@@ -182,11 +182,13 @@ Test(dense, panels_are_a_tile_wide) {
 
 Test(dense, layers_get_panels_where_they_pay) {
     oce_device *device = test_open_device();
-    const bool is_cpu = device->limits.is_cpu;
+    const bool serves = gemm_serves(device, OCE_GEMM_PANEL);
     const oce_dense_desc large = {.batch = 50, .inputs = 3136, .units = 1024};
     const oce_dense_desc small = {.batch = 50, .inputs = 128, .units = 1024};
-    cr_expect_eq(oce_dense_panel(device, &large) > 0, is_cpu);
+    cr_expect_eq(oce_dense_panel(device, &large) > 0, serves);
     cr_expect_eq(oce_dense_panel(device, &small), 0, "caches hold it");
+    device->limits.local_bytes = 16;
+    cr_expect_eq(oce_dense_panel(device, &large), 0, "no room for a block");
     device->limits.is_cpu = false;
     cr_expect_eq(oce_dense_panel(device, &large), 0);
     oce_device_close(device);

@@ -88,7 +88,8 @@ int64_t oce_gemm_best_panel(const oce_gemm_desc *d, const oce_limits *limits) {
         oce_gemm_desc stored = *d;
         stored.b_panel = (int64_t)vectors * limits->vector_width;
         const double cost = (double)choose_tile(&stored, limits, &blocks);
-        if (d->n % stored.b_panel == 0 && cost <= most && (best == 0 || cost < least)) {
+        if (d->n % stored.b_panel == 0 && cost <= most && (best == 0 || cost < least) &&
+            oce_gemm_choose_blocks(&stored, limits, &blocks)) {
             best = stored.b_panel;
             least = cost;
         }
