@@ -45,9 +45,10 @@ typedef struct oce_gemm_desc {
     bool keeps_b;           /**< many products with one B are to come: families may want it
                                  prepared (oce_gemm_prepare) */
     int64_t b_panel; /**< B, as it is stored, lies in panels of so many columns; 0: in rows */
-    int64_t c_panel; /**< so does C. Only OCE_GEMM_PANEL computes with panels, and of b_panel,
-                          unless B is transposed, and c_panel only with columns that one of its
-                          tiles has; a B in panels is never prepared. See oce_dense_panel() */
+    int64_t c_panel; /**< so does C. Only OCE_GEMM_PANEL computes with panels. Those of C, and of a
+                          B that is not transposed, must be as wide as one of its tiles; those of a
+                          transposed B whole vectors. A B in panels is never prepared. See
+                          oce_dense_panel() */
 } oce_gemm_desc;
 
 typedef struct oce_gemm_plan oce_gemm_plan;

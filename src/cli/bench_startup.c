@@ -224,12 +224,13 @@ static bool measure_in_folder(const bench_session *s, const char *network, cli_t
     const char *parent = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ocelli-bench-XXXXXX",
              parent != NULL && parent[0] != '\0' ? parent : "/tmp");
-    if (mkdtemp(folder) == NULL) {
-        cli_error("making the folder %s: %s", folder, strerror(errno));
-        return false;
-    }
     struct sigaction usual[ENDING_SIGNALS];
     hold_signals(usual);
+    if (mkdtemp(folder) == NULL) {
+        cli_error("making the folder %s: %s", folder, strerror(errno));
+        release_signals(usual);
+        return false;
+    }
     bool is_good = measure(s, network, folder, table);
     if (nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         cli_error("removing the folder %s: %s", folder, strerror(errno));

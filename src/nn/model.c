@@ -128,7 +128,7 @@ static oce_status initialise_weights(oce_model *model, int index, const oce_tens
                                  &drawn));
     if (slot->panel == 0)
         return OCE_OK;
-    OCE_TRY(oce_model_rows_to_panels(model, index, &drawn, weights));
+    OCE_TRY(oce_variable_to_panels(slot, &drawn, weights));
     return oce_fill(model->device, &drawn, 0);
 }
 

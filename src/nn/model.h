@@ -56,9 +56,9 @@ void oce_model_release_stages(oce_model *model);
 oce_status oce_model_feed(oce_model *model, const uint8_t *images, const uint8_t *labels,
                           int64_t rows, bool augment, int64_t first_image, size_t *labels_first);
 
-/* Copies the values of a variable that is stored in panels, but lies in rows in `source`. */
-oce_status oce_model_rows_to_panels(oce_model *model, int index, const oce_tensor *source,
-                                    const oce_tensor *target);
+/* Copies a variable that is stored in panels from `source`, where it lies in rows, to `target`. */
+oce_status oce_variable_to_panels(const oce_slot *slot, const oce_tensor *source,
+                                  const oce_tensor *target);
 
 /* Enqueues the way back of the sums of micro-batch `part` of the present step. */
 oce_status oce_model_fetch_sums(oce_model *model, int64_t part);

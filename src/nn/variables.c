@@ -92,10 +92,9 @@ static oce_status copy_values(const oce_slot *slot, const oce_tensor *tensor, fl
     return to_device ? oce_tensor_write(tensor, values) : oce_tensor_read(tensor, values);
 }
 
-oce_status oce_model_rows_to_panels(oce_model *model, int index, const oce_tensor *source,
-                                    const oce_tensor *target) {
+oce_status oce_variable_to_panels(const oce_slot *slot, const oce_tensor *source,
+                                  const oce_tensor *target) {
     enum { ROWS = 256 }; /* at a time: a large layer's weights would double what a process takes */
-    const oce_slot *slot = &model->graph.slots[index];
     const int64_t rows = slot->variable.shape[0], columns = slot->variable.shape[1];
     float *values = malloc((size_t)(ROWS * columns) * sizeof *values);
     OCE_REQUIRE(values != NULL, OCE_ERROR_HOST_MEMORY, "no memory for %d rows of %lld weights",

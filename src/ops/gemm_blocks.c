@@ -81,6 +81,8 @@ int64_t oce_gemm_best_panel(const oce_gemm_desc *d, const oce_limits *limits) {
     if (!limits->is_cpu || d->transpose_b || !(is_open || d->family == OCE_GEMM_PANEL) ||
         (is_open && oce_gemm_is_thin(d)))
         return 0;
+    /* Arithmetic that a narrower tile, whose panels divide B where those of the best do not, may
+     * cost more. */
     const double most = 1.05 * (double)choose_tile(d, limits, &blocks);
     double least = most;
     int64_t best = 0;
