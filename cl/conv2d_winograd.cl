@@ -7,6 +7,7 @@
  * hang over an image's edge read zeros and store what is inside. Tensors are [image, row, column,
  * channel] with strides in elements: _image, _down and _right. Channel counts are multiples of VW.
  */
+#pragma OPENCL FP_CONTRACT OFF /* the same bits however many rows of positions a group takes */
 
 #include "winograd.cl.h"
 
@@ -75,22 +76,21 @@ static inline void fetch(__global const float *image, const long down, const lon
 #endif
 }
 
-/* B^T X B of VW channels of the tile whose first input is (row, column) of an image; what lies
- * outside the image is 0. Position p goes to out[p * out_position]. */
+/* The rows taken of B^T X B of VW channels of the tile whose first input is (row, column) of an
+ * image; what lies outside the image is 0. Position p of them goes to out[p * out_position]. */
 static inline void load_inputs(__global const float *image, const long down, const long right,
                                const int rows, const int columns, const int row, const int column,
-                               SCRATCH float *out, const int out_position) {
-    floatv partway[POSITIONS]; /* B^T X */
+                               const int first_pair, SCRATCH float *out, const int out_position) {
+    floatv partway[ROWS_TAKEN * ALPHA]; /* B^T X */
     for (int j = 0; j < ALPHA; j++) {
-        floatv x[ALPHA], transformed[ALPHA];
+        floatv x[ALPHA];
         const bool inside = column + j >= 0 && column + j < columns;
         __global const float *from = image + row * down + (column + j) * right;
         UNROLL for (int i = 0; i < ALPHA; i++) x[i] =
             inside && row + i >= 0 && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
-        transform_input(x, transformed);
-        UNROLL for (int i = 0; i < ALPHA; i++) partway[i * ALPHA + j] = transformed[i];
+        transform_input_rows(x, first_pair, partway + j, ALPHA);
     }
-    for (int i = 0; i < ALPHA; i++) {
+    for (int i = 0; i < ROWS_TAKEN; i++) {
         floatv transformed[ALPHA];
         transform_input(partway + i * ALPHA, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
@@ -101,18 +101,18 @@ static inline void load_inputs(__global const float *image, const long down, con
 /* The same for A dY A^T of a tile of TILE x TILE outputs. */
 static inline void load_outputs(__global const float *image, const long down, const long right,
                                 const int rows, const int columns, const int row, const int column,
-                                SCRATCH float *out, const int out_position) {
-    floatv partway[ALPHA * TILE]; /* A dY */
+                                const int first_pair, SCRATCH float *out,
+                                const int out_position) {
+    floatv partway[ROWS_TAKEN * TILE]; /* A dY */
     for (int j = 0; j < TILE; j++) {
-        floatv y[TILE], transformed[ALPHA];
+        floatv y[TILE];
         const bool inside = column + j < columns;
         __global const float *from = image + row * down + (column + j) * right;
         UNROLL for (int i = 0; i < TILE; i++) y[i] =
             inside && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
-        evaluate(y, TILE, transformed);
-        UNROLL for (int i = 0; i < ALPHA; i++) partway[i * TILE + j] = transformed[i];
+        evaluate_rows(y, first_pair, partway + j, TILE);
     }
-    for (int i = 0; i < ALPHA; i++) {
+    for (int i = 0; i < ROWS_TAKEN; i++) {
         floatv transformed[ALPHA];
         evaluate(partway + i * TILE, TILE, transformed);
         UNROLL for (int j = 0; j < ALPHA; j++)
@@ -208,12 +208,13 @@ static inline void multiply_block(SCRATCH const float *in, const int in_position
     }
 }
 
-/* B^T X B of the `count` tiles from tile `first` on, to [position][tile][channel]. */
+/* load_inputs() of the `count` tiles from tile `first` on, to [position][tile][channel]. */
 static inline void load_chunk(__global const float *x, const long x_image, const long x_down,
                               const long x_right, const int rows, const int columns, const int top,
                               const int left, const int channels, const int tile_rows,
                               const int tile_columns, const long tiles, const long first,
-                              const int count, SCRATCH float *in, const int in_position) {
+                              const int count, const int first_pair, SCRATCH float *in,
+                              const int in_position) {
     place at = place_of(first, tile_rows, tile_columns);
     for (int t = 0; t < count; t++) {
         const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
@@ -222,8 +223,8 @@ static inline void load_chunk(__global const float *x, const long x_image, const
                   next.row * TILE - top, next.column * TILE - left, ALPHA,
                   next.column > 0 ? WINDOW - 1 : 0, false);
             load_inputs(x + at.image * x_image + c, x_down, x_right, rows, columns,
-                        at.row * TILE - top, at.column * TILE - left, in + t * channels + c,
-                        in_position);
+                        at.row * TILE - top, at.column * TILE - left, first_pair,
+                        in + t * channels + c, in_position);
         }
         at = next;
     }
@@ -257,7 +258,7 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
     for (long first = get_group_id(0) * (long)chunk_tiles; first < tiles; first += step) {
         const int count = (int)min((long)chunk_tiles, tiles - first);
         load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels, tile_rows,
-                   tile_columns, tiles, first, count, in, in_position);
+                   tile_columns, tiles, first, count, 0, in, in_position);
         for (int block = first_block; block < first_block + part_blocks; block++) {
             __global const float *panel =
                 AT(filter) + (long)block * POSITIONS * channels * TILE_WIDTH;
@@ -338,7 +339,7 @@ KERNEL void winograd_pool(IN(x), const long x_image, const long x_down, const lo
         for (long first = run; first < end; first += chunk_tiles) {
             const int count = (int)min((long)chunk_tiles, end - first);
             load_chunk(AT(x), x_image, x_down, x_right, rows, columns, top, left, channels,
-                       tile_rows, tile_columns, tiles, first, count, in, in_position);
+                       tile_rows, tile_columns, tiles, first, count, 0, in, in_position);
             for (int k = 0; k < part_filters; k += TILE_WIDTH) {
                 multiply_block(in, in_position,
                                AT(filter) + (long)(first_k + k) * POSITIONS * channels, channels,
@@ -396,9 +397,10 @@ static inline void store_sums(floatv sums[TILE_ROWS][TILE_VECTORS], const int ro
 /*
  * Partial sums of the filter gradient, transformed:
  * partials[split][block][part][position][channel of the part][TILE_WIDTH]. A group computes them
- * for a block of output channels (dimension 0), a part of part_channels input channels (dimension
- * 1; a multiple of VW) and an equal share of the tiles (dimension 2: splits), in
- * chunks as above. Scratch memory holds the transformed X and dY of a chunk.
+ * for a block of output channels (dimension 0); a part of part_channels input channels, a multiple
+ * of VW, and ROW_PAIRS pairs of rows of positions (dimension 1: ROW_PARTS groups a part); and an
+ * equal share of the tiles (dimension 2: splits), in chunks of chunk_tiles. scratch: of each group
+ * scratch_group floats.
  */
 KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, const long x_right,
                                  IN(dy), const long dy_image, const long dy_down,
@@ -408,22 +410,24 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                                  const int output_rows, const int output_columns,
                                  const int tile_rows, const int tile_columns, const long tiles,
                                  const int chunk_tiles) {
-    const int block = get_group_id(0), part = get_group_id(1), split = get_group_id(2);
+    const int block = get_group_id(0), split = get_group_id(2);
+    const int part = get_group_id(1) / ROW_PARTS, parts = get_num_groups(1) / ROW_PARTS;
+    const int first_pair = get_group_id(1) % ROW_PARTS * ROW_PAIRS;
     const int splits = get_num_groups(2);
-    const long group = ((long)split * get_num_groups(0) + block) * get_num_groups(1) + part;
+    const long sums_at = ((long)split * get_num_groups(0) + block) * parts + part;
     const int in_position = chunk_tiles * part_channels + 16;
     const int out_position = chunk_tiles * TILE_WIDTH + 16;
-    TAKE_SCRATCH(in, group);
-    SCRATCH float *out = in + POSITIONS * in_position;
+    TAKE_SCRATCH(in, sums_at * ROW_PARTS + get_group_id(1) % ROW_PARTS);
+    SCRATCH float *out = in + ROWS_TAKEN * ALPHA * in_position;
     __global const float *x_part = AT(x) + part * part_channels;
     __global const float *dy_block = AT(dy) + block * TILE_WIDTH;
-    __global float *sums_of_group = AT(partials) + group * POSITIONS * part_channels * TILE_WIDTH;
+    __global float *sums_of_part = AT(partials) + sums_at * POSITIONS * part_channels * TILE_WIDTH;
     const long end = tiles * (split + 1) / splits;
     bool is_first = true;
     for (long first = tiles * split / splits; first < end; first += chunk_tiles) {
         const int count = (int)min((long)chunk_tiles, end - first);
         load_chunk(x_part, x_image, x_down, x_right, rows, columns, top, left, part_channels,
-                   tile_rows, tile_columns, tiles, first, count, in, in_position);
+                   tile_rows, tile_columns, tiles, first, count, first_pair, in, in_position);
         place at = place_of(first, tile_rows, tile_columns);
         for (int t = 0; t < count; t++) {
             const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
@@ -431,22 +435,25 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
                 fetch(dy_block + next.image * dy_image + v, dy_down, dy_right, output_rows,
                       output_columns, next.row * TILE, next.column * TILE, TILE, 0, false);
                 load_outputs(dy_block + at.image * dy_image + v, dy_down, dy_right, output_rows,
-                             output_columns, at.row * TILE, at.column * TILE,
+                             output_columns, at.row * TILE, at.column * TILE, first_pair,
                              out + t * TILE_WIDTH + v, out_position);
             }
             at = next;
         }
-        for (int p = 0; p < POSITIONS; p++)
+        for (int p = 0; p < ROWS_TAKEN * ALPHA; p++) {
+            const int position = row_taken(first_pair, p / ALPHA) * ALPHA + p % ALPHA;
+            __global float *sums_of_position =
+                sums_of_part + (long)position * part_channels * TILE_WIDTH;
             for (int c = 0; c < part_channels; c += TILE_ROWS) {
                 floatv sums[TILE_ROWS][TILE_VECTORS];
                 UNROLL for (int m = 0; m < TILE_ROWS; m++)
                     UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
                 SCRATCH const float *a = in + p * in_position + c, *b = out + p * out_position;
                 MULTIPLY(sums, a, 1, part_channels, b, TILE_WIDTH, count, (void)0);
-                __global float *to =
-                    sums_of_group + ((long)p * part_channels + c) * TILE_WIDTH;
-                store_sums(sums, min(part_channels - c, TILE_ROWS), !is_first, to);
+                store_sums(sums, min(part_channels - c, TILE_ROWS), !is_first,
+                           sums_of_position + c * TILE_WIDTH);
             }
+        }
         is_first = false;
     }
 }

@@ -79,48 +79,118 @@
 #define SCALE {-1.0f, -1 / 4.5f, 1 / 90.0f, 1 / 1.40625f}
 #endif
 
+/* Rows 0 and ALPHA - 1 of B^T x: those of the points 0 and infinity. */
+static inline void transform_input_ends(const floatv x[ALPHA], floatv *zero, floatv *infinity) {
+    const float all[] = ALL;
+    floatv first = x[ALPHA - 2], last = x[ALPHA - 1];
+    UNROLL for (int i = 0; i < PAIRS; i++) {
+        first = FMA((floatv)(all[i]), x[2 * i], first);
+        last = FMA((floatv)(all[i]), x[2 * i + 1], last);
+    }
+    *zero = first;
+    *infinity = last;
+}
+
+/* Rows 2k + 1 and 2k + 2 of B^T x: those of p and -p, the points of pair k. */
+static inline void transform_input_pair(const floatv x[ALPHA], const int k, floatv *plus,
+                                        floatv *minus) {
+    const float point[] = POINTS, others[PAIRS][PAIRS > 1 ? PAIRS - 1 : 1] = OTHERS;
+    floatv even = x[ALPHA - 2], odd = x[ALPHA - 3];
+    UNROLL for (int i = 0; i < PAIRS - 1; i++) {
+        even = FMA((floatv)(others[k][i]), x[2 * i + 2], even);
+        odd = FMA((floatv)(others[k][i]), x[2 * i + 1], odd);
+    }
+    *plus = FMA((floatv)(point[k]), odd, even);
+    *minus = FMA((floatv)(-point[k]), odd, even);
+}
+
 /* out = B^T x. */
 static inline void transform_input(const floatv x[ALPHA], floatv out[ALPHA]) {
-    const float point[] = POINTS, all[] = ALL, others[PAIRS][PAIRS > 1 ? PAIRS - 1 : 1] = OTHERS;
-    floatv zero = x[ALPHA - 2], infinity = x[ALPHA - 1];
-    UNROLL for (int i = 0; i < PAIRS; i++) {
-        zero = FMA((floatv)(all[i]), x[2 * i], zero);
-        infinity = FMA((floatv)(all[i]), x[2 * i + 1], infinity);
-    }
-    out[0] = zero;
-    out[ALPHA - 1] = infinity;
-    UNROLL for (int k = 0; k < PAIRS; k++) {
-        floatv even = x[ALPHA - 2], odd = x[ALPHA - 3];
-        UNROLL for (int i = 0; i < PAIRS - 1; i++) {
-            even = FMA((floatv)(others[k][i]), x[2 * i + 2], even);
-            odd = FMA((floatv)(others[k][i]), x[2 * i + 1], odd);
-        }
-        out[2 * k + 1] = FMA((floatv)(point[k]), odd, even);
-        out[2 * k + 2] = FMA((floatv)(-point[k]), odd, even);
-    }
+    transform_input_ends(x, out, out + ALPHA - 1);
+    UNROLL for (int k = 0; k < PAIRS; k++)
+        transform_input_pair(x, k, out + 2 * k + 1, out + 2 * k + 2);
 }
 
 /* Loops have constant bounds and n an own test: some compilers unroll before they know n. */
 
-/* out = the polynomial with the n coefficients x, lowest first, at all points: A x if n is TILE,
- * and G x without its scale if n is WINDOW. */
-static inline void evaluate(const floatv *x, const int n, floatv out[ALPHA]) {
+/* The polynomial with the n coefficients x, lowest first, at p and -p, the points of pair k. */
+static inline void evaluate_pair(const floatv *x, const int n, const int k, floatv *plus,
+                                 floatv *minus) {
     const float point[] = POINTS;
+    floatv even = x[0], odd = (floatv)(point[k]) * x[1];
+    float power = point[k];
+    UNROLL for (int i = 2; i < ALPHA; i++) {
+        power *= point[k];
+        if (i < n && i % 2 == 0)
+            even = FMA((floatv)(power), x[i], even);
+        if (i < n && i % 2 == 1)
+            odd = FMA((floatv)(power), x[i], odd);
+    }
+    *plus = even + odd;
+    *minus = even - odd;
+}
+
+/* The same at all points: A x if n is TILE, and G x without its scale if n is WINDOW. */
+static inline void evaluate(const floatv *x, const int n, floatv out[ALPHA]) {
     out[0] = x[0];
     out[ALPHA - 1] = x[n - 1];
-    UNROLL for (int k = 0; k < PAIRS; k++) {
-        floatv even = x[0], odd = (floatv)(point[k]) * x[1];
-        float power = point[k];
-        UNROLL for (int i = 2; i < ALPHA; i++) {
-            power *= point[k];
-            if (i < n && i % 2 == 0)
-                even = FMA((floatv)(power), x[i], even);
-            if (i < n && i % 2 == 1)
-                odd = FMA((floatv)(power), x[i], odd);
+    UNROLL for (int k = 0; k < PAIRS; k++)
+        evaluate_pair(x, n, k, out + 2 * k + 1, out + 2 * k + 2);
+}
+
+/* Where all positions are too many for a group: the pairs of their rows that it takes, which divide
+ * ALPHA / 2. Pair 0 are the rows of 0 and infinity, the others those of p and -p, which have most of
+ * their arithmetic in common. */
+#ifndef ROW_PAIRS
+#define ROW_PAIRS (ALPHA / 2)
+#endif
+
+/* Rows of a group, and groups that share the rows. */
+#define ROWS_TAKEN (2 * ROW_PAIRS)
+#define ROW_PARTS (ALPHA / 2 / ROW_PAIRS)
+
+/* Which of all rows is row i of a group whose first pair is first_pair. */
+static inline int row_taken(const int first_pair, const int i) {
+    const int pair = first_pair + i / 2;
+    if (ROW_PARTS == 1)
+        return i;
+    if (pair > 0)
+        return 2 * pair - 1 + i % 2;
+    return i % 2 == 0 ? 0 : ALPHA - 1;
+}
+
+/* Those rows of B^T x, to_step apart. */
+static inline void transform_input_rows(const floatv x[ALPHA], const int first_pair, floatv *to,
+                                        const int to_step) {
+#if ROW_PARTS == 1
+    floatv transformed[ALPHA];
+    transform_input(x, transformed);
+    UNROLL for (int i = 0; i < ALPHA; i++) to[i * to_step] = transformed[i];
+#else
+    for (int pair = first_pair; pair < first_pair + ROW_PAIRS; pair++, to += 2 * to_step)
+        if (pair == 0)
+            transform_input_ends(x, to, to + to_step);
+        else
+            transform_input_pair(x, pair - 1, to, to + to_step);
+#endif
+}
+
+/* The same of A y. */
+static inline void evaluate_rows(const floatv y[TILE], const int first_pair, floatv *to,
+                                 const int to_step) {
+#if ROW_PARTS == 1
+    floatv transformed[ALPHA];
+    evaluate(y, TILE, transformed);
+    UNROLL for (int i = 0; i < ALPHA; i++) to[i * to_step] = transformed[i];
+#else
+    for (int pair = first_pair; pair < first_pair + ROW_PAIRS; pair++, to += 2 * to_step)
+        if (pair == 0) {
+            to[0] = y[0];
+            to[to_step] = y[TILE - 1];
+        } else {
+            evaluate_pair(y, TILE, pair - 1, to, to + to_step);
         }
-        out[2 * k + 1] = even + odd;
-        out[2 * k + 2] = even - odd;
-    }
+#endif
 }
 
 /* Element i, a literal, of what interpolate() computes. No loop over i: Intel's compiler for CPUs

@@ -5,7 +5,7 @@
 #include "support/conv2d.h"
 #include "support/device.h"
 
-#include "device/device.h"
+#include "device/internal.h"
 
 #include <criterion/criterion.h>
 
@@ -255,23 +255,29 @@ Test(conv2d_winograd, repeats_bit_by_bit) {
 /* What a pass gives with scratch memory in local memory or in a buffer, and with few units or many:
  * only the time changes. */
 static void expect_same_bits(const oce_conv2d_desc *d, oce_pass pass) {
-    static const char *const caps[] = {"", "local=none,units=1", "local=64K", "units=1",
-                                       "loops=20000"};
+    static const struct variant {
+        const char *cap;
+        int units; /* 0: the device's */
+    } variants[] = {{"", 0},  {"local=none", 1}, {"local=64K", 0},   {"", 1},
+                    {"", 16}, {"", 64},          {"local=none", 64}, {"loops=20000", 0}};
     const conv2d_data data = conv2d_random(d, 8);
     int64_t s[4];
     conv2d_result_shape(d, pass, s);
     float *first = NULL;
-    for (int i = 0; i < OCE_COUNT(caps); i++) {
-        setenv("OCELLI_CAP", caps[i], 1);
+    for (int i = 0; i < OCE_COUNT(variants); i++) {
+        setenv("OCELLI_CAP", variants[i].cap, 1);
         oce_device *device = test_open_device();
+        if (variants[i].units > 0)
+            device->limits.compute_units = variants[i].units;
         float *result = conv2d_run(device, d, pass, &data, NULL);
         oce_device_close(device);
         if (i == 0) {
             first = result;
             continue;
         }
-        expect_bytes(result, first, (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *result, "%s, %s",
-                     conv2d_describe(d, pass), caps[i]);
+        expect_bytes(result, first, (size_t)(s[0] * s[1] * s[2] * s[3]) * sizeof *result,
+                     "%s, \"%s\", %d units", conv2d_describe(d, pass), variants[i].cap,
+                     variants[i].units);
         free(result);
     }
     free(first);
@@ -287,6 +293,17 @@ Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_other_units
     const oce_conv2d_desc few =
         test_is_small() ? describe(1, 5, 6, 2, 5, 3) : describe(5, 37, 46, 3, 20, 5);
     expect_same_bits(&few, OCE_PASS_FORWARD);
+}
+
+/* Groups of the filter gradient share the positions of a tile, of each size that there is. */
+Test(conv2d_winograd, gives_the_same_filter_gradient_however_its_positions_are_shared,
+     .init = skip_on_gpus) {
+    const int64_t batch = test_is_small() ? 1 : 40, channels = test_is_small() ? 16 : 64;
+    const oce_conv2d_desc each[] = {
+        describe(batch, 2, 2, channels, 32, 3), describe(batch, 8, 7, channels, 32, 3),
+        describe(batch, 2, 2, channels, 32, 5), describe(batch, 8, 7, channels, 32, 5)};
+    for (int i = 0; i < OCE_COUNT(each); i++)
+        expect_same_bits(&each[i], OCE_PASS_FILTER_GRAD);
 }
 
 static void expect_auto(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,

@@ -1,4 +1,5 @@
-/* The Winograd family: 3x3 and 5x5 windows of stride 1 (cl/conv2d_winograd.cl). */
+/* The Winograd family: 3x3 and 5x5 windows of stride 1 (cl/conv2d_winograd.cl). Its pooled forward
+ * pass and its filter gradient have files of their own. */
 #include "ops/conv2d_winograd.h"
 
 #include "base/size.h"
@@ -22,10 +23,6 @@ enum {
     LEAST_CHANNELS = 8,      /* in and out, with 3 x 3 windows: products to pay for transforms */
     LEAST_PREPARED = 4,      /* to be worth reading a transformed filter, which is larger */
     STREAM_FLOATS = 1 << 20, /* of Y, for each unit: more than caches keep until it is read */
-    GROUPS = 64,             /* wanted for the filter gradient: one for each of 64 compute units */
-    SPLIT_TILES = 192,       /* of a partial sum at least, so that adding it up costs little */
-    GRADIENT_TILES = 24,     /* of a chunk of the filter gradient; part of the result */
-    PART_CHANNELS = 64,      /* input channels of a group of the filter gradient, at most */
 };
 
 static const char file[] = "conv2d_winograd.cl";
@@ -87,27 +84,8 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 
 /* ---- Planning ------------------------------------------------------------------------------ */
 
-/* The largest divisor of `count` that is at most `most`. */
-static int64_t divisor_up_to(int64_t count, int64_t most) {
-    for (int64_t d = oce_min_int64(count, most); d > 1; d--)
-        if (count % d == 0)
-            return d;
-    return 1;
-}
-
-static int64_t block_width(const oce_winograd_state *state) {
+int64_t oce_winograd_block_width(const oce_winograd_state *state) {
     return state->blocks.parts[0].vectors * state->blocks.vector;
-}
-
-/* How many partial sums: a power of two, and a function of the shape alone, so that every device
- * adds in the same order. */
-static int64_t split_count(const oce_winograd_state *state) {
-    const int64_t groups = oce_ceil_div(state->w.channels, PART_CHANNELS) *
-                           oce_ceil_div(state->w.filters, PART_CHANNELS);
-    int64_t splits = 1;
-    while (2 * splits * groups <= GROUPS && 2 * splits * SPLIT_TILES <= state->w.tiles)
-        splits *= 2;
-    return splits;
 }
 
 bool oce_winograd_has_large_filter(const oce_winograd_state *state) {
@@ -115,14 +93,13 @@ bool oce_winograd_has_large_filter(const oce_winograd_state *state) {
 }
 
 int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk) {
-    const int64_t channels = state->w.pass == OCE_PASS_FILTER_GRAD
-                                 ? state->w.channels / state->parts
-                                 : state->w.channels;
-    const int64_t position = chunk * (channels + block_width(state)) + 2 * GAP;
+    const bool is_grad = state->w.pass == OCE_PASS_FILTER_GRAD;
+    const int64_t channels = is_grad ? state->w.channels / state->parts : state->w.channels;
+    const int64_t rows = is_grad ? 2 * state->row_pairs : state->w.alpha;
+    const int64_t position = chunk * (channels + oce_winograd_block_width(state)) + 2 * GAP;
     const int64_t kept = state->kept * state->w.grid[0] * state->w.grid[1] * state->w.tile *
                          state->w.tile * (state->w.filters / state->output_parts);
-    return (int64_t)oce_size_round_up((size_t)(state->w.alpha * state->w.alpha * position + kept),
-                                      GAP);
+    return (int64_t)oce_size_round_up((size_t)(rows * state->w.alpha * position + kept), GAP);
 }
 
 /* The chunk, whole register tiles that fit `floats` of scratch memory, with which the units are
@@ -145,52 +122,27 @@ static int64_t best_chunk(const oce_winograd_state *state, int64_t floats, int u
     return best;
 }
 
-/* Local memory that a group may take, in floats; the same for all plans of a device, as it is
- * compiled in. */
-static int64_t local_floats(const oce_limits *limits) {
+int64_t oce_winograd_local_floats(const oce_limits *limits) {
     const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
     return most < SCRATCH_FLOATS ? (int64_t)(most / GAP * GAP) : SCRATCH_FLOATS;
 }
 
-/*
- * How often the loops of a group go round, for drivers that break them off. Of a transform of
- * `tiles` tiles of `channels` channels; of the products of `rows` rows with a block's columns,
- * `depth` long, for all positions.
- */
-static int64_t transform_rounds(const oce_winograd_state *s, int64_t tiles, int64_t channels) {
+int64_t oce_winograd_transform_rounds(const oce_winograd_state *s, int64_t tiles,
+                                      int64_t channels) {
     return tiles * channels / s->blocks.vector * 2 * s->w.alpha;
 }
 
-static int64_t product_rounds(const oce_winograd_state *s, int64_t rows, int64_t depth) {
-    return s->w.alpha * s->w.alpha * oce_ceil_div(rows, s->blocks.parts[0].rows) * (depth + 24);
-}
-
-static int64_t gradient_rounds(const oce_winograd_state *s, int64_t part_channels) {
-    const int64_t tiles = oce_ceil_div(s->w.tiles, s->splits);
-    return transform_rounds(s, tiles, part_channels + block_width(s)) +
-           oce_ceil_div(tiles, GRADIENT_TILES) * product_rounds(s, part_channels, GRADIENT_TILES);
-}
-
-/* Parts as large as may be, so that dY is seldom transformed again, but one for each unit. */
-static void set_parts(const oce_limits *limits, oce_winograd_state *state) {
-    const int64_t vectors = state->w.channels / state->blocks.vector;
-    const int64_t others = state->splits * state->blocks.parts[0].blocks;
-    int64_t most = PART_CHANNELS / state->blocks.vector;
-    bool is_too_long = false;
-    do {
-        state->parts = vectors / divisor_up_to(vectors, most);
-        most /= 2;
-        is_too_long =
-            gradient_rounds(state, state->w.channels / state->parts) > state->blocks.loop_rounds;
-    } while (most > 0 && (state->parts * others < limits->compute_units || is_too_long));
-    state->groups = state->parts * others;
+int64_t oce_winograd_product_rounds(const oce_winograd_state *s, int64_t positions, int64_t rows,
+                                    int64_t depth) {
+    return positions * oce_ceil_div(rows, s->blocks.parts[0].rows) * (depth + 24);
 }
 
 static int64_t chunk_rounds(const oce_winograd_state *s) {
-    return transform_rounds(s, s->chunk, s->w.channels) +
+    const int64_t positions = s->w.alpha * s->w.alpha;
+    return oce_winograd_transform_rounds(s, s->chunk, s->w.channels) +
            s->blocks.parts[0].blocks / s->output_parts *
-               (product_rounds(s, s->chunk, s->w.channels) +
-                transform_rounds(s, s->chunk, block_width(s)));
+               (oce_winograd_product_rounds(s, positions, s->chunk, s->w.channels) +
+                oce_winograd_transform_rounds(s, s->chunk, oce_winograd_block_width(s)));
 }
 
 /* If the driver may break off the loops of a group: the smallest chunks, parts of the output
@@ -212,10 +164,6 @@ static void shorten_loops(oce_winograd_state *state) {
 
 static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
     const int units = limits->compute_units;
-    if (state->w.pass == OCE_PASS_FILTER_GRAD) {
-        state->chunk = GRADIENT_TILES;
-        return;
-    }
     const int64_t local = state->local_floats;
     const bool is_large = oce_winograd_has_large_filter(state) ||
                           oce_winograd_scratch(state, LOCAL_TILES) > SCRATCH_FLOATS;
@@ -251,35 +199,22 @@ static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
 }
 
 static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
-    const bool is_filter = state->w.pass == OCE_PASS_FILTER_GRAD;
-    const char *name = is_filter ? "winograd_filter_grad" : "winograd_forward";
     oce_defines defines = {0};
     oce_define(&defines, "ALPHA", state->w.alpha);
     oce_define(&defines, "TILE", state->w.tile);
-    state->blocks = oce_conv2d_blocks_of(device, state->w.filters);
     const oce_limits *limits = oce_device_limits(device);
-    if (is_filter) {
-        state->splits = split_count(state);
-        set_parts(limits, state);
-    } else {
-        set_rows(limits, state);
-    }
-    const int64_t local = local_floats(limits);
-    if (oce_winograd_scratch(state, is_filter ? GRADIENT_TILES : LOCAL_TILES) <= local &&
-        (is_filter || !oce_winograd_has_large_filter(state)))
+    const int64_t local = oce_winograd_local_floats(limits);
+    state->blocks = oce_conv2d_blocks_of(device, state->w.filters);
+    set_rows(limits, state);
+    if (oce_winograd_scratch(state, LOCAL_TILES) <= local && !oce_winograd_has_large_filter(state))
         state->local_floats = local;
     if (state->local_floats > 0)
         oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
     oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
     oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
     oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
-    if (is_filter)
-        OCE_TRY(oce_kernel_get(device, file, "winograd_filter_sum winograd_filter_grad", &all,
-                               &state->sum));
-    else
-        OCE_TRY(
-            oce_kernel_get(device, file, "winograd_filter winograd_forward", &all, &state->filter));
-    return oce_conv2d_blocks_get(device, file, name, &defines, &state->blocks);
+    OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_forward", &all, &state->filter));
+    return oce_conv2d_blocks_get(device, file, "winograd_forward", &defines, &state->blocks);
 }
 
 static bool pools(oce_device *device, const oce_conv2d_shape *shape) {
@@ -302,6 +237,8 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
         return oce_winograd_get_pooled(device, shape, state);
     }
     state->w = oce_winograd_pass_of(shape, pass);
+    if (pass == OCE_PASS_FILTER_GRAD)
+        return oce_winograd_plan_grad(device, state);
     OCE_TRY(get_kernels(device, state));
     set_chunks(oce_device_limits(device), state);
     return OCE_OK;
@@ -351,7 +288,8 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 static oce_status transform_filter(const oce_winograd_state *state, const oce_tensor *filter,
                                    oce_buffer *workspace, const winograd_space *at,
                                    const oce_arg *target) {
-    const int64_t window = state->w.alpha - state->w.tile + 1, width = block_width(state);
+    const int64_t window = state->w.alpha - state->w.tile + 1,
+                  width = oce_winograd_block_width(state);
     int64_t tap = state->w.channels * state->w.filters, channel = state->w.filters, block = width;
     oce_arg source = oce_arg_tensor(filter);
     if (state->w.pass == OCE_PASS_INPUT_GRAD) {
@@ -422,45 +360,15 @@ static oce_status run_forward(const oce_conv2d_shape *shape, const oce_winograd_
                       OCE_COUNT(args));
 }
 
-static oce_status run_filter_grad(const oce_winograd_state *state, const oce_conv2d_operands *o,
-                                  oce_buffer *workspace) {
-    const winograd_space at = place(state);
-    const oce_arg scratch = scratch_of(state, workspace, &at);
-    const int64_t part_channels = state->w.channels / state->parts;
-    const int64_t blocks = state->blocks.parts[0].blocks;
-    const oce_arg args[] = {oce_arg_tensor(o->x),
-                            OCE_STRIDE_ARGS(o->x),
-                            oce_arg_tensor(o->y),
-                            OCE_STRIDE_ARGS(o->y),
-                            oce_arg_part(workspace, at.filter),
-                            scratch,
-                            oce_arg_long(oce_winograd_scratch(state, state->chunk)),
-                            oce_arg_int(state->w.input[0]),
-                            oce_arg_int(state->w.input[1]),
-                            oce_arg_int(state->w.before[0]),
-                            oce_arg_int(state->w.before[1]),
-                            oce_arg_int(part_channels),
-                            oce_arg_int(state->w.output[0]),
-                            oce_arg_int(state->w.output[1]),
-                            oce_arg_int(state->w.grid[0]),
-                            oce_arg_int(state->w.grid[1]),
-                            oce_arg_long(state->w.tiles),
-                            oce_arg_int(state->chunk)};
-    OCE_TRY(oce_launch(state->blocks.parts[0].kernel,
-                       oce_range_groups(blocks, state->parts, state->splits), args,
-                       OCE_COUNT(args)));
-    const oce_arg sum_args[] = {oce_arg_part(workspace, at.filter), oce_arg_tensor(o->filter),
-                                oce_arg_int(part_channels),         oce_arg_int(state->parts),
-                                oce_arg_int(state->w.filters),      oce_arg_int(state->splits)};
-    return oce_launch(state->sum, oce_range_groups(state->w.channels, blocks, 1), sum_args,
-                      OCE_COUNT(sum_args));
-}
-
 static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
                       const oce_conv2d_operands *operands, oce_buffer *workspace) {
     const oce_winograd_state *state = opaque;
-    if (state->w.pass == OCE_PASS_FILTER_GRAD)
-        return run_filter_grad(state, operands, workspace);
+    if (state->w.pass == OCE_PASS_FILTER_GRAD) {
+        const winograd_space at = place(state);
+        const oce_arg partials = oce_arg_part(workspace, at.filter);
+        const oce_arg scratch = scratch_of(state, workspace, &at);
+        return oce_winograd_run_grad(state, operands, &partials, &scratch);
+    }
     return run_forward(shape, state, operands, workspace);
 }
 
