@@ -77,6 +77,13 @@ class Run:
             worker.stop()
         return able, problems
 
+    def compared(self, names, **request):
+        """The workers of `names` that can do this, set up: Ocelli, if it is one of them, must."""
+        able, problems = self.set_up(names, **request)
+        if "ocelli" in problems:
+            raise Failure("Ocelli cannot do %s: %s" % (request, problems["ocelli"]))
+        return able
+
     @staticmethod
     def progress(text):
         if sys.stderr.isatty():

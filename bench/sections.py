@@ -21,7 +21,7 @@ def train(run):
     }
     rows = []
     for network, goal in goals.items():
-        able, _ = run.set_up(
+        able = run.compared(
             ["ocelli", *goal], work="train", network=network, batch=BATCH[network]
         )
         least = 0.2 if run.quick else 0.4
@@ -52,10 +52,9 @@ def infer(run):
         able, batches = [], {}
         for name in ("ocelli", *goals):
             batches[name] = best_batch(run, name, network, 1000)
-            one, _ = run.set_up(
+            able += run.compared(
                 [name], work="infer", network=network, images=1000, batch=batches[name]
             )
-            able += one
         result = medians(interleave(able, run.rounds, 0.1 if run.quick else 0.4))
         cells = report.comparison(result["ocelli"], result, goals)
         order = ("ocelli", *goals)
@@ -69,7 +68,7 @@ def latency(run):
     goals = {"onnxruntime": 1.0, "torch": 2.0, "tensorflow": None}
     rows = []
     for network in ("mnist", "cifar10"):
-        able, _ = run.set_up(["ocelli", *goals], work="infer", network=network, images=1, batch=1)
+        able = run.compared(["ocelli", *goals], work="infer", network=network, images=1, batch=1)
         result = medians(interleave(able, run.rounds, 0.1 if run.quick else 0.3))
         rows.append([TITLE[network], *report.comparison(result["ocelli"], result, goals)])
     return "## Inference of one image\n\n" + report.table(titles("network", goals), rows)

@@ -115,7 +115,7 @@ def square(run):
         sizes = (256, 512, 1024, 2048)
     for size in sizes:
         request = {"work": "gemm", "m": size, "n": size, "k": size, "ta": False, "tb": False}
-        able, _ = run.set_up(["ocelli", "numpy"], **request)
+        able = run.compared(["ocelli", "numpy"], **request)
         samples = interleave(able, 5 if run.quick else 9, 0.02 if run.quick else 0.1)
         result = medians(samples)
         speeds.append(result["numpy"] / result["ocelli"])
