@@ -73,6 +73,7 @@ SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*.c))
 TENSORFLOW_SRC := $(sort $(wildcard tests/tensorflow/*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
 KERNELS := $(sort $(wildcard cl/*.cl cl/*.h))
 TUNING := $(sort $(wildcard tuning/*.json))
 HEADERS := $(sort $(wildcard include/ocelli/*.h))
@@ -95,7 +96,6 @@ EXAMPLES := $(EXAMPLE_SRC:examples/%.c=$(BUILD)/examples/%)
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
 TENSORFLOW_TOOLS := $(TENSORFLOW_SRC:tests/tensorflow/%.c=$(BUILD)/tensorflow/%)
 TENSORFLOW_VENV := $(BUILD)/tensorflow-venv
-BENCH_SRC := $(sort $(wildcard bench/*.c))
 BENCH_TOOLS := $(BENCH_SRC:bench/%.c=$(BUILD)/bench/%)
 PEERS_VENV := $(BUILD)/peers-venv
 
