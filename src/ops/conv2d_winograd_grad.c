@@ -61,11 +61,11 @@ static int64_t rounds_of(const oce_winograd_state *s) {
 }
 
 /*
- * How long a group takes for a tile, in cycles of a core of 2020 that does two multiply-adds on
- * vectors in each, measured. A transform takes so much for a position and a vector of channels, and
- * a third of it, reading the tile, whatever rows of positions are taken. A product is half a cycle
- * a vector, and its partial sum, which is read and written once in CHUNK_TILES, as much again if
- * the cache does not hold it.
+ * How long a group takes for a tile, in cycles of a core that does two multiply-adds on vectors in
+ * each, fitted to what the steps of the kernel took on Ice Lake. A transform takes so much for a
+ * position and a vector of channels, about a third of it, for reading the tile, whatever rows of
+ * positions are taken. A product is half a cycle a vector, and its partial sum, which is read and
+ * written once in CHUNK_TILES, as much again if the cache does not hold it.
  */
 static double tile_time(const oce_winograd_state *s) {
     const double transform = 8.5, reading = 0.35, product = 0.5, near_sum = 0.13, far_sum = 0.5;
