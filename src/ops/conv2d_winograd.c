@@ -25,8 +25,6 @@ enum {
     STREAM_FLOATS = 1 << 20, /* of Y, for each unit: more than caches keep until it is read */
 };
 
-static const char file[] = "conv2d_winograd.cl";
-
 /* Where a run's parts of the workspace start, in floats. */
 typedef struct winograd_space {
     oce_conv2d_space space;
@@ -198,23 +196,36 @@ static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
     }
 }
 
-static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
+oce_defines oce_winograd_defines(const oce_winograd_state *state) {
     oce_defines defines = {0};
     oce_define(&defines, "ALPHA", state->w.alpha);
     oce_define(&defines, "TILE", state->w.tile);
+    if (state->local_floats > 0)
+        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    return defines;
+}
+
+oce_status oce_winograd_get_kernels(oce_device *device, oce_defines *defines, const char *names,
+                                    const char *tiled, oce_kernel **first,
+                                    oce_winograd_state *state) {
+    static const char file[] = "conv2d_winograd.cl";
+    oce_defines all = *defines; /* with those of oce_conv2d_blocks_get() */
+    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
+    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
+    OCE_TRY(oce_kernel_get(device, file, names, &all, first));
+    return oce_conv2d_blocks_get(device, file, tiled, defines, &state->blocks);
+}
+
+static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
     const oce_limits *limits = oce_device_limits(device);
     const int64_t local = oce_winograd_local_floats(limits);
     state->blocks = oce_conv2d_blocks_of(device, state->w.filters);
     set_rows(limits, state);
     if (oce_winograd_scratch(state, LOCAL_TILES) <= local && !oce_winograd_has_large_filter(state))
         state->local_floats = local;
-    if (state->local_floats > 0)
-        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
-    oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
-    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
-    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
-    OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_forward", &all, &state->filter));
-    return oce_conv2d_blocks_get(device, file, "winograd_forward", &defines, &state->blocks);
+    oce_defines defines = oce_winograd_defines(state);
+    return oce_winograd_get_kernels(device, &defines, "winograd_filter winograd_forward",
+                                    "winograd_forward", &state->filter, state);
 }
 
 static bool pools(oce_device *device, const oce_conv2d_shape *shape) {
@@ -288,8 +299,8 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
 static oce_status transform_filter(const oce_winograd_state *state, const oce_tensor *filter,
                                    oce_buffer *workspace, const winograd_space *at,
                                    const oce_arg *target) {
-    const int64_t window = state->w.alpha - state->w.tile + 1,
-                  width = oce_winograd_block_width(state);
+    const int64_t window = state->w.alpha - state->w.tile + 1;
+    const int64_t width = oce_winograd_block_width(state);
     int64_t tap = state->w.channels * state->w.filters, channel = state->w.filters, block = width;
     oce_arg source = oce_arg_tensor(filter);
     if (state->w.pass == OCE_PASS_INPUT_GRAD) {

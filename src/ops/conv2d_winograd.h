@@ -44,6 +44,13 @@ int64_t oce_winograd_product_rounds(const oce_winograd_state *s, int64_t positio
 /* Whether the transformed filter is too large to stay in any cache. */
 bool oce_winograd_has_large_filter(const oce_winograd_state *state);
 
+/* What all kernels of a plan are built with; and its kernels: `names`, between blanks, of which the
+ * first is *first, and `tiled`, one of them, for the state's blocks. */
+oce_defines oce_winograd_defines(const oce_winograd_state *state);
+oce_status oce_winograd_get_kernels(oce_device *device, oce_defines *defines, const char *names,
+                                    const char *tiled, oce_kernel **first,
+                                    oce_winograd_state *state);
+
 /* Forward pass and max pool in one launch: whether it can and pays; its kernels; a run with the
  * transformed filter, and scratch memory unless that is local. */
 bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,

@@ -13,8 +13,6 @@ enum {
     GROUP_FLOATS = 288 << 10, /* of its scratch memory and partial sums: an L2 cache */
 };
 
-static const char file[] = "conv2d_winograd.cl";
-
 /* The largest divisor of `count` that is at most `most`. */
 static int64_t divisor_up_to(int64_t count, int64_t most) {
     for (int64_t d = oce_min_int64(count, most); d > 1; d--)
@@ -111,21 +109,13 @@ oce_status oce_winograd_plan_grad(oce_device *device, oce_winograd_state *state)
     state->splits = split_count(&state->w);
     state->chunk = CHUNK_TILES;
     divide(limits, state);
-    oce_defines defines = {0};
-    oce_define(&defines, "ALPHA", state->w.alpha);
-    oce_define(&defines, "TILE", state->w.tile);
     if (oce_winograd_scratch(state, CHUNK_TILES) <= local)
         state->local_floats = local;
-    if (state->local_floats > 0)
-        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    oce_defines defines = oce_winograd_defines(state);
     if (row_parts(state) > 1)
         oce_define(&defines, "ROW_PAIRS", state->row_pairs);
-    oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
-    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
-    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
-    OCE_TRY(oce_kernel_get(device, file, "winograd_filter_sum winograd_filter_grad", &all,
-                           &state->sum));
-    return oce_conv2d_blocks_get(device, file, "winograd_filter_grad", &defines, &state->blocks);
+    return oce_winograd_get_kernels(device, &defines, "winograd_filter_sum winograd_filter_grad",
+                                    "winograd_filter_grad", &state->sum, state);
 }
 
 oce_status oce_winograd_run_grad(const oce_winograd_state *state, const oce_conv2d_operands *o,

@@ -13,8 +13,6 @@ enum {
     LEAST_GROUPS = 8,          /* that share a buffer as scratch memory */
 };
 
-static const char file[] = "conv2d_winograd.cl";
-
 /* Of how many images, at most, are the tiles of a chunk and what it completes, if a group's first
  * chunk begins with an image. */
 static int64_t images_of_chunk(int64_t chunk, int64_t image_tiles) {
@@ -133,22 +131,15 @@ bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
 oce_status oce_winograd_get_pooled(oce_device *device, const oce_conv2d_shape *shape,
                                    oce_winograd_state *state) {
     const oce_window_geometry *pool = &shape->pool;
-    oce_defines defines = {0};
-    oce_define(&defines, "ALPHA", state->w.alpha);
-    oce_define(&defines, "TILE", state->w.tile);
-    if (state->local_floats > 0)
-        oce_define(&defines, "SCRATCH_FLOATS", state->local_floats);
+    oce_defines defines = oce_winograd_defines(state);
     oce_define(&defines, "POOL_KH", pool->size[0]);
     oce_define(&defines, "POOL_KW", pool->size[1]);
     oce_define(&defines, "POOL_SH", pool->stride[0]);
     oce_define(&defines, "POOL_SW", pool->stride[1]);
     oce_define(&defines, "POOL_TOP", pool->before[0]);
     oce_define(&defines, "POOL_LEFT", pool->before[1]);
-    oce_defines all = defines; /* with those of oce_conv2d_blocks_get() */
-    oce_define(&all, "TILE_ROWS", state->blocks.parts[0].rows);
-    oce_define(&all, "TILE_VECTORS", state->blocks.parts[0].vectors);
-    OCE_TRY(oce_kernel_get(device, file, "winograd_filter winograd_pool", &all, &state->filter));
-    return oce_conv2d_blocks_get(device, file, "winograd_pool", &defines, &state->blocks);
+    return oce_winograd_get_kernels(device, &defines, "winograd_filter winograd_pool",
+                                    "winograd_pool", &state->filter, state);
 }
 
 oce_status oce_winograd_run_pooled(const oce_conv2d_shape *shape, const oce_winograd_state *state,
