@@ -41,6 +41,9 @@
 #define THIN_STRETCH 2048
 #endif
 
+/* Vectors of a row that are asked for ahead. */
+#define THIN_START 4
+
 /* Above 0: gemm_thin_scale leaves out the rows of B that only zeros of A scale, and looks through so
  * many steps of K for the others before it adds them up. Those products are zeros, which change no
  * sum, unless the row has an infinity or a NaN: gemm_thin_nonfinite finds such rows. */
@@ -167,8 +170,18 @@ static float factor_at(const few_rows *few, int i, int k) {
     return few->a[min(i, few->rows - 1) * few->row + k * few->step];
 }
 
+/* Asks for the first vectors of the rows of B of the steps `next`. What follows in a row the processor
+ * fetches ahead by itself; asking for it would drive the rows of now from the cache, where rows that are
+ * multiples of 4 KiB apart share few places. */
+static void ask_for_starts(__global const float *b, long n, int vectors,
+                           const int next[THIN_DEPTH]) {
+    UNROLL for (int d = 0; d < THIN_DEPTH; d++)
+        for (int j = 0; j < min(vectors, THIN_START); j++)
+            PREFETCH(b + next[d] * n + j * VW);
+}
+
 /* Adds A[i,k] times row k of B, whose rows are n apart, to row i of the stretch, for the THIN_DEPTH
- * steps k of `now`, and asks for the rows of `next`. */
+ * steps k of `now`; those of `next` are to follow. */
 static void add_rows(__local floatv stretch[THIN_ROWS][THIN_STRETCH / VW], const few_rows *few,
                      __global const float *b, long n, int vectors, const int now[THIN_DEPTH],
                      const int next[THIN_DEPTH]) {
@@ -177,12 +190,12 @@ static void add_rows(__local floatv stretch[THIN_ROWS][THIN_STRETCH / VW], const
         UNROLL for (int d = 0; d < THIN_DEPTH; d++)
             factor[i][d] = (floatv)(factor_at(few, i, now[d]));
     for (int j = 0; j < vectors; j++) {
+        if (j == max(vectors - THIN_START, 0))
+            ask_for_starts(b, n, vectors, next);
         floatv sum[THIN_ROWS];
         UNROLL for (int i = 0; i < THIN_ROWS; i++)
             sum[i] = stretch[i][j];
         UNROLL for (int d = 0; d < THIN_DEPTH; d++) {
-            /* rows may be longer than what the processor fetches ahead */
-            PREFETCH(b + next[d] * n + j * VW);
             const floatv of_b = LOAD(b + now[d] * n + j * VW);
             UNROLL for (int i = 0; i < THIN_ROWS; i++)
                 sum[i] = FMA(factor[i][d], of_b, sum[i]);
