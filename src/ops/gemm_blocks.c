@@ -149,8 +149,9 @@ static int64_t clamp(double value, int64_t low, int64_t high) {
 }
 
 enum {
-    GROUPS = 48,      /* wanted of a large product: work for most of 64 units */
-    GROUPS_A_UNIT = 8 /* that are enough for a device of few units to stay balanced */
+    GROUPS = 48,            /* wanted of a large product: work for most of 64 units */
+    GROUPS_A_UNIT = 8,      /* that are enough for a device of few units to stay balanced */
+    SMALL_GROUPS_A_UNIT = 4 /* the same, of a quarter of the usual work */
 };
 
 /*
@@ -193,18 +194,22 @@ static division divide_into(const oce_gemm_desc *d, int64_t goal, int64_t column
  * Splits are those of the best division for many units, a function of the shape alone: enough
  * groups that 48 of 64 units have work, as long as each has about a million multiply-adds. Rows and
  * columns are divided for the units that there are: the fewer blocks, the less is fetched and
- * packed.
+ * packed, but until a thread that sleeps has woken, another can take several groups of a quarter of
+ * that (5 us).
  */
 static division divide(const oce_gemm_desc *d, int units) {
     /* With few rows it is reading B that takes the time: as long as 8 rows' arithmetic. */
     const double work = (double)(d->m + 8) * (double)(oce_ceil_div(d->n, 16) * 16) * (double)d->k;
     const int64_t goal = clamp(work / (1 << 20), 1, GROUPS);
-    const int64_t near_goal = clamp((double)units * GROUPS_A_UNIT, 1, goal);
+    const int64_t many = clamp(work / (1 << 18), 1, INT32_MAX);
+    const int64_t large = clamp((double)units * GROUPS_A_UNIT, 1, goal);
+    const int64_t small =
+        clamp((double)units * SMALL_GROUPS_A_UNIT, 1, many < GROUPS ? many : GROUPS);
+    const int64_t near_goal = large > small ? large : small;
     const int64_t splits_least = oce_ceil_div(d->k > 0 ? d->k : 1, LARGEST_SPLIT);
     const int64_t splits_most =
         clamp((double)d->k / 64, splits_least, splits_least > goal ? splits_least : goal);
     /* Columns of a plain A may be divided at no cost: the more, the better balanced. */
-    const int64_t many = clamp(work / (1 << 18), 1, INT32_MAX);
     const division far =
         divide_into(d, goal, d->transpose_a ? goal : many, splits_least, splits_most);
     return divide_into(d, near_goal, d->transpose_a ? near_goal : many, far.splits, far.splits);
