@@ -295,6 +295,19 @@ Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_other_units
     expect_same_bits(&few, OCE_PASS_FORWARD);
 }
 
+/* With few tiles, units share the output channels instead of the tiles. */
+Test(conv2d_winograd, gives_the_same_bits_of_few_tiles_however_they_are_shared,
+     .init = skip_on_gpus) {
+    const int64_t channels = test_is_small() ? 16 : 128;
+    const oce_conv2d_desc each[] = {describe(1, 8, 8, channels / 2, channels, 3),
+                                    describe(2, 4, 3, channels, 48, 3),
+                                    describe(1, 7, 6, channels, channels / 2, 5)};
+    for (int i = 0; i < OCE_COUNT(each); i++) {
+        expect_same_bits(&each[i], OCE_PASS_FORWARD);
+        expect_same_bits(&each[i], OCE_PASS_INPUT_GRAD);
+    }
+}
+
 /* Groups of the filter gradient share the positions of a tile, of each size that there is. */
 Test(conv2d_winograd, gives_the_same_filter_gradient_however_its_positions_are_shared,
      .init = skip_on_gpus) {
@@ -346,10 +359,23 @@ Test(conv2d_winograd, is_chosen_by_rule) {
     expect_auto(device, &few, OCE_PASS_FILTER_GRAD, false);
     const oce_conv2d_desc small = describe(100, 7, 8, 3, 10, 3);
     expect_auto(device, &small, OCE_PASS_FORWARD, false);
-    oce_conv2d_desc kept = describe(1, 12, 12, 3, 10, 3);
-    expect_auto(device, &kept, OCE_PASS_FORWARD, false);
-    kept.keeps_filter = true;
-    expect_auto(device, &kept, OCE_PASS_FORWARD, by_rule);
+    /* A filter that is transformed once is worth it for few outputs, more for a large one. */
+    const struct {
+        oce_conv2d_desc desc;
+        bool pays;
+    } kept[] = {{describe(1, 12, 12, 3, 10, 3), true},
+                {describe(1, 8, 8, vector, 2 * vector, 3), true},
+                {describe(2, 4, 4, vector, 2 * vector, 5), true},
+                {describe(1, 5, 6, vector, 2 * vector, 3), false},
+                {describe(1, 8, 8, 192, 192, 3), true},
+                {describe(1, 6, 6, 128, 128, 3), false},
+                {describe(1, 8, 8, 512, 512, 3), false}};
+    for (int i = 0; i < OCE_COUNT(kept); i++) {
+        oce_conv2d_desc d = kept[i].desc;
+        expect_auto(device, &d, OCE_PASS_FORWARD, false);
+        d.keeps_filter = true;
+        expect_auto(device, &d, OCE_PASS_FORWARD, by_rule && kept[i].pays);
+    }
     oce_device_close(device);
 }
 

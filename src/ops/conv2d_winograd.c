@@ -4,7 +4,9 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "ops/register_tile.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,9 +22,11 @@ enum {
     LARGE_STREAM_TILES = 48,      /* ... or from memory so many */
     LEAST_TILES = 16,             /* to be worth the transforms of the filter, and one more ... */
     FLOATS_OF_A_TILE = 256 << 10, /* ... for so much of it */
-    LEAST_CHANNELS = 8,      /* in and out, with 3 x 3 windows: products to pay for transforms */
-    LEAST_PREPARED = 4,      /* to be worth reading a transformed filter, which is larger */
-    STREAM_FLOATS = 1 << 20, /* of Y, for each unit: more than caches keep until it is read */
+    LEAST_CHANNELS = 8, /* in and out, with 3 x 3 windows: products to pay for transforms */
+    LEAST_PREPARED = 2, /* tiles' worth of outputs, to be worth reading a transformed filter, which
+                           is larger, and one more ... */
+    FLOATS_PREPARED = 512 << 10, /* ... for so much of it */
+    STREAM_FLOATS = 1 << 20,     /* of Y, for each unit: more than caches keep until it is read */
 };
 
 /* Where a run's parts of the workspace start, in floats. */
@@ -75,7 +79,8 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
     const int64_t tiles = shape->batch * oce_ceil_div(to[1], 4) * oce_ceil_div(to[2], 4);
     const int64_t alpha = shape->window.size[0] + 3;
     const int64_t floats = alpha * alpha * shape->channels * shape->filters;
-    if (tiles < (is_prepared ? LEAST_PREPARED : LEAST_TILES) + floats / FLOATS_OF_A_TILE)
+    if (is_prepared ? shape->batch * to[1] * to[2] / 16 < LEAST_PREPARED + floats / FLOATS_PREPARED
+                    : tiles < LEAST_TILES + floats / FLOATS_OF_A_TILE)
         return false;
     return pass == OCE_PASS_FILTER_GRAD || (is_back ? shape->filters : shape->channels) <= most;
 }
@@ -100,24 +105,41 @@ int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk) {
     return (int64_t)oce_size_round_up((size_t)(rows * state->w.alpha * position + kept), GAP);
 }
 
+oce_conv2d_tiles oce_winograd_blocks_in_parts(oce_device *device, int64_t filters, int64_t parts) {
+    oce_conv2d_tiles tiles = oce_conv2d_blocks_of(device, filters / parts);
+    tiles.channels = tiles.padded = filters;
+    tiles.parts[0].blocks *= parts;
+    return tiles;
+}
+
+/* Operations on vectors for a position and VW tiles, counted in the kernel: of an input channel, of
+ * an output channel, and of a pair of them. */
+double oce_winograd_part_share(const oce_winograd_state *state) {
+    const double of_input = 6, of_output = 5, of_pair = 0.5;
+    const double inputs = of_input * (double)state->w.channels;
+    const double outputs =
+        (of_output + of_pair * (double)state->w.channels) * (double)state->w.filters;
+    return (inputs + outputs / (double)state->output_parts) / (inputs + outputs);
+}
+
 /* The chunk, whole register tiles that fit `floats` of scratch memory, with which the units are
- * done soonest. */
-static int64_t best_chunk(const oce_winograd_state *state, int64_t floats, int units) {
+ * done soonest, and how long they take, in tiles of all output channels. */
+static double set_chunk(oce_winograd_state *state, int64_t floats, int units) {
     const int64_t rows = state->blocks.parts[0].rows;
     const int64_t stream = oce_winograd_has_large_filter(state) ? LARGE_STREAM_TILES : STREAM_TILES;
-    int64_t best = rows, least = INT64_MAX;
+    int64_t least = INT64_MAX;
     for (int64_t chunk = rows; chunk == rows || oce_winograd_scratch(state, chunk) <= floats;
          chunk += rows) {
-        const int64_t rounds = oce_ceil_div(oce_ceil_div(state->w.tiles, chunk), units);
-        const int64_t time = rounds * (chunk + stream);
+        const int64_t groups = oce_ceil_div(state->w.tiles, chunk) * state->output_parts;
+        const int64_t time = oce_ceil_div(groups, units) * (chunk + stream);
         if (time <= least) {
             least = time;
-            best = chunk;
+            state->chunk = chunk;
         }
         if (chunk >= state->w.tiles)
             break;
     }
-    return best;
+    return (double)least * oce_winograd_part_share(state);
 }
 
 int64_t oce_winograd_local_floats(const oce_limits *limits) {
@@ -160,29 +182,16 @@ static void shorten_loops(oce_winograd_state *state) {
     state->groups = oce_min_int64(oce_max_int64(state->groups, least), chunks);
 }
 
-static void set_chunks(const oce_limits *limits, oce_winograd_state *state) {
-    const int units = limits->compute_units;
-    const int64_t local = state->local_floats;
-    const bool is_large = oce_winograd_has_large_filter(state) ||
-                          oce_winograd_scratch(state, LOCAL_TILES) > SCRATCH_FLOATS;
-    const int64_t outputs = state->w.tiles * state->w.tile * state->w.tile * state->w.filters;
-    state->streams = outputs >= (int64_t)units * STREAM_FLOATS;
-    state->chunk = best_chunk(state,
-                              local > 0  ? local
-                              : is_large ? LARGE_SCRATCH
-                                         : SCRATCH_FLOATS,
-                              units);
-    state->groups = oce_ceil_div(state->w.tiles, state->chunk);
-    if (local == 0)
-        state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
-    shorten_loops(state);
+/* How many units share the tiles. */
+static int64_t units_for_tiles(const oce_limits *limits, const oce_winograd_state *state) {
+    return oce_max_int64(limits->compute_units / state->output_parts, 1);
 }
 
 /* Of few tiles each unit gets one chunk: lower register tiles, of at least half the rows, where
  * that chunk becomes a fifth smaller or more. */
 static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
     oce_conv2d_part *part = &state->blocks.parts[0];
-    const int64_t units = limits->compute_units;
+    const int64_t units = units_for_tiles(limits, state);
     const int most = part->rows;
     if (state->w.tiles > 2 * most * units)
         return;
@@ -194,6 +203,49 @@ static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
             part->rows = rows;
         }
     }
+}
+
+/* Plans with the state's parts of the output channels; how long it takes, in steps of the sums. */
+static double plan_parts(oce_device *device, oce_winograd_state *state) {
+    const oce_limits *limits = oce_device_limits(device);
+    const int64_t local = oce_winograd_local_floats(limits);
+    state->blocks = oce_winograd_blocks_in_parts(device, state->w.filters, state->output_parts);
+    set_rows(limits, state);
+    const oce_conv2d_part *part = &state->blocks.parts[0];
+    const bool is_large = oce_winograd_has_large_filter(state);
+    const int64_t least = oce_winograd_scratch(state, LOCAL_TILES);
+    state->local_floats = least <= local && !is_large ? local : 0;
+    const int64_t floats = state->local_floats > 0              ? local
+                           : is_large || least > SCRATCH_FLOATS ? LARGE_SCRATCH
+                                                                : SCRATCH_FLOATS;
+    const double cost = oce_register_tile_cost(part->rows, part->vectors);
+    return set_chunk(state, floats, limits->compute_units) * cost / (part->rows * part->vectors);
+}
+
+/* Chunks of tiles for the units; of few tiles, also parts of the output channels, so that each unit
+ * reads its own part of the filter, which takes longer then than transforming the inputs. */
+static void plan(oce_device *device, oce_winograd_state *state) {
+    const oce_limits *limits = oce_device_limits(device);
+    const int units = limits->compute_units;
+    const int64_t vectors = state->w.filters / limits->vector_width;
+    oce_winograd_state s = *state;
+    double wanted = INFINITY;
+    for (s.output_parts = 1; s.output_parts <= oce_min_int64(vectors, OCE_WINOGRAD_MOST_PARTS);
+         s.output_parts++) {
+        if (vectors % s.output_parts != 0 || s.output_parts > units)
+            continue;
+        const double time = plan_parts(device, &s);
+        if (time >= wanted)
+            continue;
+        wanted = time * 3 / 4; /* what more parts must save: they look better than they are */
+        *state = s;
+    }
+    const int64_t outputs = state->w.tiles * state->w.tile * state->w.tile * state->w.filters;
+    state->streams = outputs >= (int64_t)units * STREAM_FLOATS;
+    state->groups = oce_ceil_div(state->w.tiles, state->chunk);
+    if (state->local_floats == 0)
+        state->groups = oce_min_int64(state->groups, oce_max_int64(units, 8));
+    shorten_loops(state);
 }
 
 oce_defines oce_winograd_defines(const oce_winograd_state *state) {
@@ -217,12 +269,6 @@ oce_status oce_winograd_get_kernels(oce_device *device, oce_defines *defines, co
 }
 
 static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
-    const oce_limits *limits = oce_device_limits(device);
-    const int64_t local = oce_winograd_local_floats(limits);
-    state->blocks = oce_conv2d_blocks_of(device, state->w.filters);
-    set_rows(limits, state);
-    if (oce_winograd_scratch(state, LOCAL_TILES) <= local && !oce_winograd_has_large_filter(state))
-        state->local_floats = local;
     oce_defines defines = oce_winograd_defines(state);
     return oce_winograd_get_kernels(device, &defines, "winograd_filter winograd_forward",
                                     "winograd_forward", &state->filter, state);
@@ -250,9 +296,8 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     state->w = oce_winograd_pass_of(shape, pass);
     if (pass == OCE_PASS_FILTER_GRAD)
         return oce_winograd_plan_grad(device, state);
-    OCE_TRY(get_kernels(device, state));
-    set_chunks(oce_device_limits(device), state);
-    return OCE_OK;
+    plan(device, state);
+    return get_kernels(device, state);
 }
 
 /* ---- Workspace ----------------------------------------------------------------------------- */

@@ -25,6 +25,16 @@ typedef struct oce_winograd_state {
  * that are kept for a pool. */
 int64_t oce_winograd_scratch(const oce_winograd_state *state, int64_t chunk);
 
+/* Parts of the output channels, at most: more transform the inputs too often. */
+enum { OCE_WINOGRAD_MOST_PARTS = 4 };
+
+/* As oce_conv2d_blocks_of(), whole blocks in each of `parts` parts of the output channels. */
+oce_conv2d_tiles oce_winograd_blocks_in_parts(oce_device *device, int64_t filters, int64_t parts);
+
+/* What share of all output channels' time one of the state's parts of them takes: each transforms
+ * all inputs. */
+double oce_winograd_part_share(const oce_winograd_state *state);
+
 /* Output channels of a block. */
 int64_t oce_winograd_block_width(const oce_winograd_state *state);
 

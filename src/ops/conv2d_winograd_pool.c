@@ -9,7 +9,6 @@ enum {
     POOLED_FLOATS = 240 << 10, /* of a group's scratch memory, at most: nearly an L2 cache */
     STREAM_TILES = 4,          /* reading the filter takes as long as computing so many tiles */
     MOST_IMAGES = 64,          /* of a group */
-    MOST_PARTS = 4,            /* of the output channels: more transform the inputs too often */
     LEAST_GROUPS = 8,          /* that share a buffer as scratch memory */
 };
 
@@ -32,17 +31,6 @@ static int64_t run_time(const oce_winograd_state *state, int64_t tiles) {
            (rest > 0 ? oce_ceil_div(rest, rows) * rows + STREAM_TILES : 0);
 }
 
-/* What share of that a part of the output channels takes: each transforms all inputs. Operations on
- * vectors for a position and VW tiles, counted in the kernel: of an input channel, of an output
- * channel, and of a pair of them. */
-static double part_share(const oce_winograd_state *state) {
-    const double of_input = 6, of_output = 5, of_pair = 0.5;
-    const double inputs = of_input * (double)state->w.channels;
-    const double outputs =
-        (of_output + of_pair * (double)state->w.channels) * (double)state->w.filters;
-    return (inputs + outputs / (double)state->output_parts) / (inputs + outputs);
-}
-
 /* The chunk, and the images of a group, with which the units are done soonest, and how long they
  * take, in tiles; *shared: how long if they shared images. INFINITY if nothing fits. */
 static double set_run(oce_winograd_state *state, int64_t batch, int units, double *shared) {
@@ -59,7 +47,7 @@ static double set_run(oce_winograd_state *state, int64_t batch, int units, doubl
             s.groups = oce_ceil_div(batch, s.run);
             const int64_t rounds = oce_ceil_div(s.groups * s.output_parts, units);
             const double time =
-                (double)(rounds * run_time(&s, s.run * image_tiles)) * part_share(&s);
+                (double)(rounds * run_time(&s, s.run * image_tiles)) * oce_winograd_part_share(&s);
             if (time >= least)
                 continue;
             least = time;
@@ -86,14 +74,6 @@ static bool is_too_long(const oce_winograd_state *s, const oce_window_geometry *
     return runs * (inputs + products + outputs + pooled) > s->blocks.loop_rounds;
 }
 
-/* As oce_conv2d_blocks_of(), whole blocks in each of `parts` parts. */
-static oce_conv2d_tiles blocks_in_parts(oce_device *device, int64_t filters, int64_t parts) {
-    oce_conv2d_tiles tiles = oce_conv2d_blocks_of(device, filters / parts);
-    tiles.channels = tiles.padded = filters;
-    tiles.parts[0].blocks *= parts;
-    return tiles;
-}
-
 /* Whole images for each unit; of fewer images than that, parts of the output channels. Not if the
  * units are done much sooner when they share images, and another launch pools. */
 bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
@@ -109,12 +89,13 @@ bool oce_winograd_plan_pooled(oce_device *device, const oce_conv2d_shape *shape,
     if (oce_winograd_has_large_filter(&s))
         return false;
     double least = INFINITY, most = 0;
-    for (int64_t parts = 1; least > most && parts <= oce_min_int64(vectors, MOST_PARTS); parts++) {
+    for (int64_t parts = 1;
+         least > most && parts <= oce_min_int64(vectors, OCE_WINOGRAD_MOST_PARTS); parts++) {
         if (vectors % parts != 0)
             continue;
         double shared = INFINITY;
         s.output_parts = parts;
-        s.blocks = blocks_in_parts(device, shape->filters, parts);
+        s.blocks = oce_winograd_blocks_in_parts(device, shape->filters, parts);
         *state = s;
         least = set_run(state, shape->batch, limits->compute_units, &shared);
         if (parts == 1)
