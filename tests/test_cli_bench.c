@@ -146,6 +146,12 @@ Test(cli_bench, convolution_of_an_own_shape) {
     cr_expect_str_eq(row_text(root, 0, "pass"), "wgrad");
     cr_expect_str_eq(row_text(root, 0, "shape"), "1x9x9x2, 3x3 padding 4 to 3");
     json_decref(root);
+    result = BENCH("conv", "--json", "--shape", "h=9,c=2,k=3,r=3,prepared=1");
+    root = parse(&result);
+    expect_rows(root, "conv", 1);
+    cr_expect_str_eq(row_text(root, 0, "pass"), "fwd");
+    cr_expect_str_eq(row_text(root, 0, "shape"), "1x9x9x2, 3x3 to 3, prepared");
+    json_decref(root);
 }
 
 Test(cli_bench, product_of_an_own_shape) {

@@ -43,7 +43,11 @@ Test(cli_bench_options, wrong_usage) {
         expect_failure(&result, 2, cases[i].message);
         command_free(&result);
     }
-    command_result result = command_ocelli(NULL, "bench", "nothing");
+    command_result result = command_ocelli(NULL, "bench", "conv", "--pass", "dgrad", "--shape",
+                                           "h=8,c=3,k=4,r=3,prepared=1");
+    expect_failure(&result, 2, "prepared=1 is for the forward pass");
+    command_free(&result);
+    result = command_ocelli(NULL, "bench", "nothing");
     expect_failure(&result, 2, "nothing");
     command_free(&result);
     result = command_ocelli(NULL, "bench", "conv", "mnist");

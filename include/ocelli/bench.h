@@ -74,9 +74,10 @@ OCE_API oce_status oce_bench_peak(oce_device *device, const oce_bench_options *o
 
 typedef struct oce_bench oce_bench;
 
-/** One pass of a convolution, with x in the halo that its plan asks for. Errors: those of
- * oce_conv2d_plan_create, OCE_ERROR_INVALID_ARGUMENT (an input, filter or output without elements:
- * there is nothing to measure), OCE_ERROR_DEVICE_MEMORY, OCE_ERROR_HOST_MEMORY. */
+/** One pass of a convolution, with x in the halo that its plan asks for; with `keeps_filter` its
+ * filter is prepared before. Errors: those of oce_conv2d_plan_create, oce_conv2d_prepare,
+ * OCE_ERROR_INVALID_ARGUMENT (an input, filter or output without elements: there is nothing to
+ * measure), OCE_ERROR_DEVICE_MEMORY, OCE_ERROR_HOST_MEMORY. */
 OCE_API oce_status oce_bench_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
                                     oce_bench **bench);
 

@@ -6,14 +6,17 @@ typedef struct conv2d_bench {
     oce_pass pass;
     oce_conv2d_plan *plan;
     oce_tensor x, filter, bias, y;
-    oce_buffer *workspace;
+    oce_buffer *workspace, *prepared;
 } conv2d_bench;
 
 static oce_status run(oce_bench *bench) {
     conv2d_bench *b = (conv2d_bench *)bench;
     switch (b->pass) {
     case OCE_PASS_FORWARD:
-        return oce_conv2d_forward(b->plan, &b->x, &b->filter, &b->bias, &b->y, b->workspace);
+        if (b->prepared == NULL)
+            return oce_conv2d_forward(b->plan, &b->x, &b->filter, &b->bias, &b->y, b->workspace);
+        return oce_conv2d_forward_prepared(b->plan, &b->x, &b->filter, b->prepared, &b->bias, &b->y,
+                                           b->workspace);
     case OCE_PASS_INPUT_GRAD:
         return oce_conv2d_input_grad(b->plan, &b->y, &b->filter, &b->x, b->workspace);
     case OCE_PASS_FILTER_GRAD:
@@ -30,6 +33,7 @@ static void destroy(oce_bench *bench) {
     oce_tensor_release(&b->bias);
     oce_tensor_release(&b->y);
     oce_buffer_destroy(b->workspace);
+    oce_buffer_destroy(b->prepared);
 }
 
 static oce_status create(conv2d_bench *b, const oce_conv2d_desc *desc) {
@@ -66,7 +70,10 @@ static oce_status create(conv2d_bench *b, const oce_conv2d_desc *desc) {
     info->bytes =
         sizeof(float) * ((double)oce_tensor_count(&b->x) + (double)oce_tensor_count(&b->filter) +
                          (double)oce_tensor_count(&b->y));
-    return oce_bench_buffer(&b->bench, oce_conv2d_plan_workspace(b->plan, halo), &b->workspace);
+    OCE_TRY(oce_bench_buffer(&b->bench, oce_conv2d_plan_workspace(b->plan, halo), &b->workspace));
+    const size_t prepared = desc->keeps_filter ? oce_conv2d_plan_prepared_bytes(b->plan) : 0;
+    OCE_TRY(oce_bench_buffer(&b->bench, prepared, &b->prepared));
+    return prepared > 0 ? oce_conv2d_prepare(b->plan, &b->filter, b->prepared) : OCE_OK;
 }
 
 oce_status oce_bench_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,

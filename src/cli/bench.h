@@ -54,6 +54,9 @@ const char *bench_time_text(double seconds, char *text, size_t bytes);
 /* ---- bench_shape.c: shapes of operations ------------------------------------------------------
  */
 
+/* What --pass says. */
+enum { PASS_ALL, PASS_FORWARD, PASS_INPUT_GRAD, PASS_FILTER_GRAD };
+
 /* What --shape says; false after a usage error. */
 bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc);
 bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc);
@@ -74,9 +77,10 @@ oce_status bench_visit_layers(const char *network, int64_t batch,
 /* A dense layer, with its weights stored as training has them. */
 oce_dense_desc bench_dense(oce_device *device, const bench_layer *at, oce_gemm_family family);
 
-enum { BENCH_GEMM_TEXT = 160 };
+enum { BENCH_CONV_TEXT = 256, BENCH_GEMM_TEXT = 160 };
 
 void bench_window_text(const oce_window *window, char *text, size_t bytes);
+void bench_conv_text(const oce_conv2d_desc *desc, int64_t images, char *text, size_t bytes);
 void bench_gemm_text(const oce_gemm_desc *desc, char *text, size_t bytes);
 
 /* ---- The kinds; each returns an exit code -----------------------------------------------------

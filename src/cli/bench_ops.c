@@ -3,8 +3,6 @@
 
 #include <inttypes.h>
 
-enum { PASS_ALL, PASS_FORWARD, PASS_INPUT_GRAD, PASS_FILTER_GRAD };
-
 typedef struct named_pass {
     int choice;
     oce_pass pass;
@@ -23,13 +21,13 @@ static bool is_wanted(const bench_session *s, const named_pass *pass, oce_pass u
 
 static oce_status add_conv(bench_session *s, const char *name, const oce_conv2d_desc *desc,
                            bool is_first) {
-    char window[96], what[192];
-    bench_window_text(&desc->window, window, sizeof window);
-    snprintf(what, sizeof what, "%s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64,
-             name, desc->batch, desc->height, desc->width, desc->channels, window, desc->filters);
+    char shape[BENCH_CONV_TEXT], what[BENCH_CONV_TEXT + 64];
+    bench_conv_text(desc, desc->batch, shape, sizeof shape);
+    snprintf(what, sizeof what, "%.63s%s", name, shape);
     for (int i = 0; i < PASS_COUNT; i++) {
         oce_bench *bench = NULL;
-        if (!is_wanted(s, &passes[i], is_first ? OCE_PASS_INPUT_GRAD : (oce_pass)0))
+        if (!is_wanted(s, &passes[i], is_first ? OCE_PASS_INPUT_GRAD : (oce_pass)0) ||
+            (desc->keeps_filter && passes[i].pass != OCE_PASS_FORWARD))
             continue;
         oce_status status = oce_bench_conv2d(s->device, desc, passes[i].pass, &bench);
         if (status == OCE_OK)

@@ -117,7 +117,7 @@ static bool read_shape(const cli_call *call, const shape_key *keys, oce_window *
 
 bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
     const bench_values *given = call->options;
-    int64_t r = UNSET, s = 0, width = 0, stride = 1, dilation = 1;
+    int64_t r = UNSET, s = 0, width = 0, stride = 1, dilation = 1, prepared = 0;
     *desc = (oce_conv2d_desc){.batch = 1, .height = UNSET, .channels = UNSET, .filters = UNSET};
     const shape_key keys[] = {{"n", &desc->batch, EXTENT},
                               {"h", &desc->height, EXTENT},
@@ -128,9 +128,15 @@ bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
                               {"s", &s, EXTENT},
                               {"stride", &stride, EXTENT},
                               {"dilation", &dilation, EXTENT},
+                              {"prepared", &prepared, SWITCH},
                               {NULL, NULL, 0, 0}};
     if (!read_shape(call, keys, &desc->window))
         return false;
+    desc->keeps_filter = prepared == 1;
+    if (desc->keeps_filter && given->pass > PASS_FORWARD) {
+        cli_usage_error(call->verb, "--shape: prepared=1 is for the forward pass");
+        return false;
+    }
     desc->width = width > 0 ? width : desc->height;
     desc->window.size[0] = r;
     desc->window.size[1] = s > 0 ? s : r;
@@ -142,6 +148,14 @@ bool bench_conv_shape(const cli_call *call, oce_conv2d_desc *desc) {
     desc->gemm_family = (oce_gemm_family)given->model.gemm;
     desc->no_winograd = given->model.winograd == CLI_WINOGRAD_OFF;
     return true;
+}
+
+void bench_conv_text(const oce_conv2d_desc *desc, int64_t images, char *text, size_t bytes) {
+    char window[96];
+    bench_window_text(&desc->window, window, sizeof window);
+    snprintf(text, bytes, "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64 "%s%s",
+             images, desc->height, desc->width, desc->channels, window, desc->filters,
+             desc->no_winograd ? ", winograd off" : "", desc->keeps_filter ? ", prepared" : "");
 }
 
 bool bench_gemm_shape(const cli_call *call, oce_gemm_desc *desc) {

@@ -18,8 +18,9 @@ static const cli_option options[] = {
     {"shape", "KEY=N,...", CLI_STRING(bench_values, shape),
      .help =
          "an operation's own shape. conv: n, h, w, c (channels), k (filters), r, s (window), "
-         "stride, dilation, padding=same|valid|N; gemm: m, n, k, ta=1, tb=1 (transposed), "
-         "prepared=1 (B, once, as for inference), b_panel, c_panel (columns of the panels that B "
+         "stride, dilation, padding=same|valid|N, prepared=1 (the filter, once, as for inference; "
+         "fwd only); gemm: m, n, k, ta=1, tb=1 (transposed), prepared=1 (B), b_panel, c_panel "
+         "(columns of the panels that B "
          "and C are stored in, as in training); pool: n, h, w, c, window, stride, padding. By "
          "default n is 1, w is h, s is r, strides and dilation are 1 (pool: the window), padding "
          "is same"},

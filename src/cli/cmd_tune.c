@@ -28,7 +28,6 @@ typedef struct tune_session {
     char first_wrong[256];
 } tune_session;
 
-enum { PASS_ALL, PASS_FORWARD, PASS_INPUT_GRAD, PASS_FILTER_GRAD };
 static const char *const passes[] = {"all", "fwd", "dgrad", "wgrad", NULL};
 static const oce_pass pass_of[] = {OCE_PASS_ALL, OCE_PASS_FORWARD, OCE_PASS_INPUT_GRAD,
                                    OCE_PASS_FILTER_GRAD};
@@ -156,24 +155,15 @@ static oce_tune_options tune_options(const tune_session *s) {
     return (oce_tune_options){.seconds = s->given->seconds};
 }
 
-static void conv_text(const char *name, const oce_conv2d_desc *desc, int64_t images, char *text,
-                      size_t bytes) {
-    char window[96];
-    bench_window_text(&desc->window, window, sizeof window);
-    snprintf(text, bytes,
-             "%.60s%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 ", %s to %" PRId64 "%s", name,
-             images, desc->height, desc->width, desc->channels, window, desc->filters,
-             desc->no_winograd ? ", winograd off" : "");
-}
-
 /* pool: of the max pool that alone reads Y; NULL: none. */
 static oce_status tune_conv(tune_session *s, const char *name, const oce_conv2d_desc *desc,
                             bool is_first, const oce_window *pool) {
     const oce_tune_options time = tune_options(s);
     for (int pass = PASS_FORWARD; pass <= PASS_FILTER_GRAD; pass++) {
         oce_tune_result result;
-        char what[256];
-        if (!is_wanted(s, pass) || (is_first && pass == PASS_INPUT_GRAD))
+        char shape[BENCH_CONV_TEXT], what[BENCH_CONV_TEXT + 64];
+        if (!is_wanted(s, pass) || (is_first && pass == PASS_INPUT_GRAD) ||
+            (desc->keeps_filter && pass != PASS_FORWARD))
             continue;
         const oce_status status =
             pool != NULL
@@ -181,7 +171,8 @@ static oce_status tune_conv(tune_session *s, const char *name, const oce_conv2d_
                 : oce_tune_conv2d(s->device, desc, pass_of[pass], &time, &result);
         if (status != OCE_OK)
             return status;
-        conv_text(name, desc, result.images, what, sizeof what);
+        bench_conv_text(desc, result.images, shape, sizeof shape);
+        snprintf(what, sizeof what, "%.63s%s", name, shape);
         const oce_status reported = report(s, what, passes[pass], &result);
         if (reported != OCE_OK)
             return reported;
@@ -227,16 +218,18 @@ static oce_status visit(void *context, const bench_layer *at) {
         return tune_dense(s, name, at);
     if (at->layer->kind != OCE_LAYER_CONV2D || !s->convolutions)
         return OCE_OK;
-    const oce_conv2d_desc desc = {.batch = at->batch,
-                                  .height = at->height,
-                                  .width = at->width,
-                                  .channels = at->channels,
-                                  .filters = at->layer->units,
-                                  .window = at->layer->window,
-                                  .activation = at->layer->activation,
-                                  .no_winograd =
-                                      s->given->bench.model.winograd == CLI_WINOGRAD_OFF};
-    return tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
+    oce_conv2d_desc desc = {.batch = at->batch,
+                            .height = at->height,
+                            .width = at->width,
+                            .channels = at->channels,
+                            .filters = at->layer->units,
+                            .window = at->layer->window,
+                            .activation = at->layer->activation,
+                            .no_winograd = s->given->bench.model.winograd == CLI_WINOGRAD_OFF};
+    const oce_status status = tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
+    desc.keeps_filter = true; /* as inference has it */
+    return status == OCE_OK ? tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer))
+                            : status;
 }
 
 static oce_status tune_network(tune_session *s, const char *name) {

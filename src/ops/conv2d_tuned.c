@@ -19,13 +19,13 @@ void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_T
     const oce_window_geometry *g = &shape->window;
     snprintf(text, OCE_CONV2D_TEXT,
              "n=%lld h=%lld w=%lld c=%lld k=%lld window=%lldx%lld stride=%lldx%lld "
-             "dilation=%lldx%lld before=%lldx%lld after=%lldx%lld%s",
+             "dilation=%lldx%lld before=%lldx%lld after=%lldx%lld%s%s",
              (long long)shape->batch, (long long)g->input[0], (long long)g->input[1],
              (long long)shape->channels, (long long)shape->filters, (long long)g->size[0],
              (long long)g->size[1], (long long)g->stride[0], (long long)g->stride[1],
              (long long)g->dilation[0], (long long)g->dilation[1], (long long)g->before[0],
              (long long)g->before[1], (long long)g->after[0], (long long)g->after[1],
-             shape->no_winograd ? " winograd=off" : "");
+             shape->no_winograd ? " winograd=off" : "", shape->keeps_filter ? " prepared=1" : "");
 }
 
 /* A positive number of a configuration; 0: it has none, -1: it is none that could be. */
