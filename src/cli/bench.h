@@ -74,6 +74,9 @@ oce_status bench_visit_layers(const char *network, int64_t batch,
                               oce_status (*visit)(void *context, const bench_layer *layer),
                               void *context);
 
+/* A convolution. */
+oce_conv2d_desc bench_conv(const bench_layer *at, const bench_values *given);
+
 /* A dense layer, with its weights stored as training has them. */
 oce_dense_desc bench_dense(oce_device *device, const bench_layer *at, oce_gemm_family family);
 

@@ -78,16 +78,7 @@ static oce_status visit_conv(void *context, const bench_layer *at) {
     char name[64];
     if (at->layer->kind != OCE_LAYER_CONV2D)
         return OCE_OK;
-    const oce_conv2d_desc desc = {.batch = at->batch,
-                                  .height = at->height,
-                                  .width = at->width,
-                                  .channels = at->channels,
-                                  .filters = at->layer->units,
-                                  .window = at->layer->window,
-                                  .activation = at->layer->activation,
-                                  .family = (oce_conv2d_family)s->given->model.conv,
-                                  .gemm_family = (oce_gemm_family)s->given->model.gemm,
-                                  .no_winograd = s->given->model.winograd == CLI_WINOGRAD_OFF};
+    const oce_conv2d_desc desc = bench_conv(at, s->given);
     return add_conv(s, prefix(at, name, sizeof name), &desc, at->is_first);
 }
 

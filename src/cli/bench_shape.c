@@ -259,6 +259,19 @@ oce_status bench_visit_layers(const char *name, int64_t batch,
     return status;
 }
 
+oce_conv2d_desc bench_conv(const bench_layer *at, const bench_values *given) {
+    return (oce_conv2d_desc){.batch = at->batch,
+                             .height = at->height,
+                             .width = at->width,
+                             .channels = at->channels,
+                             .filters = at->layer->units,
+                             .window = at->layer->window,
+                             .activation = at->layer->activation,
+                             .family = (oce_conv2d_family)given->model.conv,
+                             .gemm_family = (oce_gemm_family)given->model.gemm,
+                             .no_winograd = given->model.winograd == CLI_WINOGRAD_OFF};
+}
+
 oce_dense_desc bench_dense(oce_device *device, const bench_layer *at, oce_gemm_family family) {
     oce_dense_desc desc = {.batch = at->batch,
                            .inputs = at->height * at->width * at->channels,

@@ -218,14 +218,7 @@ static oce_status visit(void *context, const bench_layer *at) {
         return tune_dense(s, name, at);
     if (at->layer->kind != OCE_LAYER_CONV2D || !s->convolutions)
         return OCE_OK;
-    oce_conv2d_desc desc = {.batch = at->batch,
-                            .height = at->height,
-                            .width = at->width,
-                            .channels = at->channels,
-                            .filters = at->layer->units,
-                            .window = at->layer->window,
-                            .activation = at->layer->activation,
-                            .no_winograd = s->given->bench.model.winograd == CLI_WINOGRAD_OFF};
+    oce_conv2d_desc desc = bench_conv(at, &s->given->bench);
     const oce_status status = tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
     desc.keeps_filter = true; /* as inference has it */
     return status == OCE_OK ? tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer))
