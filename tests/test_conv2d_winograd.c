@@ -298,7 +298,7 @@ Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_other_units
 /* With few tiles, units share the output channels instead of the tiles. */
 Test(conv2d_winograd, gives_the_same_bits_of_few_tiles_however_they_are_shared,
      .init = skip_on_gpus) {
-    const int64_t channels = test_is_small() ? 16 : 128;
+    const int64_t channels = test_is_small() ? 32 : 128;
     const oce_conv2d_desc each[] = {describe(1, 8, 8, channels / 2, channels, 3),
                                     describe(2, 4, 3, channels, 48, 3),
                                     describe(1, 7, 6, channels, channels / 2, 5)};
