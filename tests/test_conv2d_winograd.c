@@ -364,9 +364,9 @@ Test(conv2d_winograd, is_chosen_by_rule) {
         oce_conv2d_desc desc;
         bool pays;
     } kept[] = {{describe(1, 12, 12, 3, 10, 3), true},
-                {describe(1, 8, 8, vector, 2 * vector, 3), true},
+                {describe(1, 8, 8, 2 * vector, 2 * vector, 3), true},
                 {describe(2, 4, 4, vector, 2 * vector, 5), true},
-                {describe(1, 5, 6, vector, 2 * vector, 3), false},
+                {describe(1, 5, 6, 2 * vector, 2 * vector, 3), false},
                 {describe(1, 8, 8, 192, 192, 3), true},
                 {describe(1, 6, 6, 128, 128, 3), false},
                 {describe(1, 8, 8, 512, 512, 3), false}};
