@@ -175,9 +175,11 @@ static float factor_at(const few_rows *few, int i, int k) {
  * multiples of 4 KiB apart share few places. */
 static void ask_for_starts(__global const float *b, long n, int vectors,
                            const int next[THIN_DEPTH]) {
+#if CAN_PREFETCH
     UNROLL for (int d = 0; d < THIN_DEPTH; d++)
         for (int j = 0; j < min(vectors, THIN_START); j++)
             PREFETCH(b + next[d] * n + j * VW);
+#endif
 }
 
 /* Adds A[i,k] times row k of B, whose rows are n apart, to row i of the stretch, for the THIN_DEPTH
