@@ -372,6 +372,14 @@ bool oce_gemm_configure_blocks(const oce_gemm_desc *d, const oce_limits *limits,
     return is_known && is_known_block && finish_blocks(d, limits, (int)k_block, blocks);
 }
 
+/* Whether local memory has room for the K block of a configuration. */
+static bool has_room(const oce_gemm_desc *d, const oce_limits *limits, const char *configuration,
+                     int k_block) {
+    oce_gemm_blocks blocks;
+    return oce_gemm_configure_blocks(d, limits, configuration, &blocks) &&
+           blocks.k_block == k_block;
+}
+
 int oce_gemm_configurations(const oce_gemm_desc *d, const oce_limits *limits,
                             char list[OCE_GEMM_CONFIGURATIONS][OCE_GEMM_TEXT]) {
     const int vector_width = limits->vector_width;
@@ -387,9 +395,11 @@ int oce_gemm_configurations(const oce_gemm_desc *d, const oce_limits *limits,
             continue;
         const int blocks = k_blocks_of(d, &b, vector_width, k_blocks);
         for (int j = is_own; j < blocks && count < OCE_GEMM_CONFIGURATIONS; j++)
-            if (j == 0 || d->k > k_blocks[2]) /* else one K block either way */
-                snprintf(list[count++], OCE_GEMM_TEXT, "rows=%d vectors=%d k_block=%d",
-                         tiles[i].rows, tiles[i].vectors, k_blocks[j]);
+            if (j == 0 || d->k > k_blocks[2]) { /* else one K block either way */
+                snprintf(list[count], OCE_GEMM_TEXT, "rows=%d vectors=%d k_block=%d", tiles[i].rows,
+                         tiles[i].vectors, k_blocks[j]);
+                count += has_room(d, limits, list[count], k_blocks[j]);
+            }
     }
     return count;
 }
