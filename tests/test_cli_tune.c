@@ -110,13 +110,21 @@ Test(cli_tune, json_names_what_was_saved) {
     command_free(&r);
 }
 
-/* In a network a pass that is computed together with its pool says so instead of being tuned. */
+/* In a network a pass that is computed together with its pool says so instead of being tuned, and
+ * forward passes come twice: with a filter that changes, as in training, and prepared, as in
+ * inference. */
 Test(cli_tune, pooled_passes_are_not_tuned) {
     command_result r = command_ocelli(own_file, "tune", "conv", "--pass", "fwd", "--batch", "8",
                                       "--seconds", "0.001", "--json", "--dry-run");
     cr_assert_eq(r.code, 0, "%s", r.err);
     json_t *root = json_loads(r.out, 0, NULL);
-    const json_t *row = json_array_get(json_object_get(root, "tuned"), 0);
+    const json_t *rows = json_object_get(root, "tuned"), *row = json_array_get(rows, 0);
+    size_t prepared = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        prepared += strstr(json_string_value(json_object_get(json_array_get(rows, i), "shape")),
+                           ", prepared") != NULL;
+    cr_expect_eq(json_array_size(rows), 2 * prepared, "%s", r.out);
+    cr_expect_eq(prepared, 7);
     const char *rule = json_string_value(json_object_get(row, "rule"));
     cr_assert_not_null(rule);
     cr_expect_eq(json_is_true(json_object_get(row, "pooled")), strcmp(rule, "winograd") == 0, "%s",
