@@ -110,6 +110,15 @@ Test(cli_tune, json_names_what_was_saved) {
     command_free(&r);
 }
 
+/* Training's own batch is not one that inference would look for. */
+Test(cli_tune, training_batches_are_tuned_for_training_alone) {
+    command_result r = command_ocelli(own_file, "tune", "mnist", "--pass", "fwd", "--seconds",
+                                      "0.001", "--json", "--dry-run");
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    cr_expect_null(strstr(r.out, "prepared"), "%s", r.out);
+    command_free(&r);
+}
+
 /* In a network a pass that is computed together with its pool says so instead of being tuned, and
  * forward passes come twice: with a filter that changes, as in training, and prepared, as in
  * inference. */

@@ -50,7 +50,7 @@ static void ask(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,
     oce_conv2d_shape shape;
     char text[OCE_CONV2D_TEXT];
     TEST_OK(oce_conv2d_resolve(desc, pass, &shape));
-    oce_conv2d_shape_text(&shape, text);
+    oce_conv2d_shape_text(&shape, pass, text);
     TEST_OK(oce_tuning_set(device, oce_conv2d_operation(pass), text, oce_conv2d_family_name(family),
                            configuration, 1));
 }
@@ -88,27 +88,22 @@ static size_t result_count(oce_pass pass) {
     return (size_t)(dim[0] * dim[1] * dim[2] * dim[3]);
 }
 
-static oce_conv2d_family planned(oce_device *device, const oce_conv2d_desc *desc) {
-    oce_conv2d_plan *plan = NULL;
-    TEST_OK(oce_conv2d_plan_create(device, desc, OCE_PASS_FORWARD, &plan));
-    const oce_conv2d_family family = oce_conv2d_plan_family(plan, OCE_PASS_FORWARD);
-    oce_conv2d_plan_destroy(plan);
-    return family;
-}
-
 /* What is fastest with a filter that changes is not what is with one that was prepared. */
 Test(conv2d_tuned, a_prepared_filter_has_entries_of_its_own) {
     oce_device *device = test_open_device();
     oce_conv2d_desc kept = some;
     kept.keeps_filter = true;
-    const oce_conv2d_family rule = planned(device, &kept);
+    const oce_conv2d_family rule = conv2d_family(device, &kept, OCE_PASS_FORWARD);
     cr_expect_neq(rule, OCE_CONV2D_NAIVE);
     ask(device, &some, OCE_PASS_FORWARD, OCE_CONV2D_NAIVE, "");
-    cr_expect_eq(planned(device, &some), OCE_CONV2D_NAIVE);
-    cr_expect_eq(planned(device, &kept), rule);
+    cr_expect_eq(conv2d_family(device, &some, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &kept, OCE_PASS_FORWARD), rule);
     ask(device, &kept, OCE_PASS_FORWARD, OCE_CONV2D_IM2COL, "");
-    cr_expect_eq(planned(device, &some), OCE_CONV2D_NAIVE);
-    cr_expect_eq(planned(device, &kept), OCE_CONV2D_IM2COL);
+    cr_expect_eq(conv2d_family(device, &some, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &kept, OCE_PASS_FORWARD), OCE_CONV2D_IM2COL);
+    /* Gradients do not use what was prepared. */
+    ask(device, &some, OCE_PASS_INPUT_GRAD, OCE_CONV2D_NAIVE, "");
+    cr_expect_eq(conv2d_family(device, &kept, OCE_PASS_INPUT_GRAD), OCE_CONV2D_NAIVE);
     oce_device_close(device);
 }
 

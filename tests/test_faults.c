@@ -188,10 +188,7 @@ static oce_conv2d_family automatic_family(void) {
                                   .channels = 11,
                                   .filters = 9,
                                   .window = {.size = {3, 3}}};
-    oce_conv2d_plan *plan = NULL;
-    TEST_OK(oce_conv2d_plan_create(device, &desc, OCE_PASS_FORWARD, &plan));
-    const oce_conv2d_family family = oce_conv2d_plan_family(plan, OCE_PASS_FORWARD);
-    oce_conv2d_plan_destroy(plan);
+    const oce_conv2d_family family = conv2d_family(device, &desc, OCE_PASS_FORWARD);
     oce_device_close(device);
     return family;
 }

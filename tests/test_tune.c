@@ -1,6 +1,7 @@
 /* The tuning table: what plans take from it, its files, and how candidates are tried. */
 #define _POSIX_C_SOURCE 200809L
 
+#include "support/conv2d.h"
 #include "support/device.h"
 #include "support/gemm.h"
 #include "support/scratch.h"
@@ -175,14 +176,6 @@ Test(tune, tiles_of_the_gpu_families) {
     oce_device_close(device);
 }
 
-static oce_conv2d_family conv_family(oce_device *device, const oce_conv2d_desc *desc) {
-    oce_conv2d_plan *plan = NULL;
-    TEST_OK(oce_conv2d_plan_create(device, desc, OCE_PASS_FORWARD, &plan));
-    const oce_conv2d_family family = oce_conv2d_plan_family(plan, OCE_PASS_FORWARD);
-    oce_conv2d_plan_destroy(plan);
-    return family;
-}
-
 Test(tune, convolutions_obey_the_table) {
     oce_device *device = test_open_device();
     oce_conv2d_desc desc = {.batch = 2,
@@ -193,12 +186,12 @@ Test(tune, convolutions_obey_the_table) {
                             .window = {.size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}}};
     const char *shape = "n=2 h=8 w=8 c=16 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
                         "after=1x1";
-    cr_expect_neq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    cr_expect_neq(conv2d_family(device, &desc, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1));
-    cr_expect_eq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &desc, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "winograd", "", 1));
     desc.no_winograd = true;
-    cr_expect_neq(conv_family(device, &desc), OCE_CONV2D_WINOGRAD);
+    cr_expect_neq(conv2d_family(device, &desc, OCE_PASS_FORWARD), OCE_CONV2D_WINOGRAD);
     oce_device_close(device);
 }
 
@@ -215,16 +208,16 @@ Test(tune, convolutions_without_winograd_are_apart) {
                              .window = {.size = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}}};
     oce_conv2d_desc off = plain;
     off.no_winograd = true;
-    const oce_conv2d_family usual = conv_family(device, &plain);
+    const oce_conv2d_family usual = conv2d_family(device, &plain, OCE_PASS_FORWARD);
     const char *shape = "n=2 h=8 w=8 c=16 k=16 window=3x3 stride=1x1 dilation=1x1 before=1x1 "
                         "after=1x1 winograd=off";
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1));
-    cr_expect_eq(conv_family(device, &off), OCE_CONV2D_NAIVE);
-    cr_expect_eq(conv_family(device, &plain), usual);
+    cr_expect_eq(conv2d_family(device, &off, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &plain, OCE_PASS_FORWARD), usual);
     /* Tuning the one leaves the other's entry alone. */
     oce_tune_result result;
     TEST_OK(oce_tune_conv2d(device, &plain, OCE_PASS_FORWARD, &briefly, &result));
-    cr_expect_eq(conv_family(device, &off), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &off, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
     oce_device_close(device);
 }
 
@@ -251,7 +244,7 @@ Test(tune, a_pass_with_its_pool_is_left_alone) {
     oce_tune_result result;
     const bool is_pooled = can_pool(device, &desc, &pool);
     TEST_OK(oce_tuning_set(device, "conv2d forward", shape, "naive", "", 1.5));
-    cr_expect_eq(conv_family(device, &desc), OCE_CONV2D_NAIVE);
+    cr_expect_eq(conv2d_family(device, &desc, OCE_PASS_FORWARD), OCE_CONV2D_NAIVE);
     cr_expect_eq(can_pool(device, &desc, &pool), is_pooled);
     TEST_OK(oce_tune_conv2d_pooled(device, &desc, &pool, OCE_PASS_FORWARD, &briefly, &result));
     cr_expect_eq(result.is_pooled, is_pooled, "%s", result.rule);

@@ -157,7 +157,7 @@ oce_status oce_tune_conv2d(oce_device *device, const oce_conv2d_desc *desc, oce_
     op->create = create;
     op->plan_forced = plan_forced;
     op->reference = reference;
-    oce_conv2d_shape_text(&shape, op->shape);
+    oce_conv2d_shape_text(&shape, pass, op->shape);
     add_candidates(op, desc, &shape, work);
     const oce_status status = oce_tune_run(op, options, result);
     result->images = desc->batch;
@@ -171,7 +171,7 @@ static bool is_pooled(oce_device *device, const oce_conv2d_desc *desc,
                       const char **family) {
     char text[OCE_CONV2D_TEXT];
     oce_conv2d_plan *plan = NULL;
-    oce_conv2d_shape_text(shape, text);
+    oce_conv2d_shape_text(shape, OCE_PASS_FORWARD, text);
     oce_tuning_try(device, oce_conv2d_operation(OCE_PASS_FORWARD), text, NULL);
     const oce_status status = oce_conv2d_plan_create_pooled(device, desc, window, &plan);
     oce_tuning_end_trial(device);

@@ -43,7 +43,9 @@ static const cli_option options[] = {
      .help = "forward, the gradient of the input, or that of the filter or weights"},
     {"batch", "N", CLI_INT(tune_values, bench.model.batch), .min = 1, .max = 1 << 20,
      .shown_initial = "that of the network's training",
-     .help = "images at a time, for the networks' shapes: an entry counts for this number only"},
+     .help =
+         "images at a time, for the networks' shapes, as training and as inference have them: an "
+         "entry counts for this number only"},
     {"winograd", NULL, CLI_CHOICE(tune_values, bench.model.winograd), .choices = switches,
      .initial = "on",
      .help = "off: of convolutions without it, as training with --winograd off plans them; they "
@@ -220,9 +222,10 @@ static oce_status visit(void *context, const bench_layer *at) {
         return OCE_OK;
     oce_conv2d_desc desc = bench_conv(at, &s->given->bench);
     const oce_status status = tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
+    if (status != OCE_OK || s->given->bench.model.batch == 0) /* the batch is training's own */
+        return status;
     desc.keeps_filter = true; /* as inference has it */
-    return status == OCE_OK ? tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer))
-                            : status;
+    return tune_conv(s, name, &desc, at->is_first, pool_behind(s, at->layer));
 }
 
 static oce_status tune_network(tune_session *s, const char *name) {

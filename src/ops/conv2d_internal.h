@@ -97,7 +97,8 @@ enum { OCE_CONV2D_TEXT = 256 };
 
 /* The names of a pass, and of a shape, in the tuning table. */
 const char *oce_conv2d_operation(oce_pass pass);
-void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_TEXT]);
+void oce_conv2d_shape_text(const oce_conv2d_shape *shape, oce_pass pass,
+                           char text[OCE_CONV2D_TEXT]);
 
 /* The family that the table has for a pass, and its configuration; AUTO: none. */
 oce_conv2d_family oce_conv2d_tuned(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,

@@ -15,8 +15,10 @@ const char *oce_conv2d_operation(oce_pass pass) {
                                          : "conv2d filter gradient";
 }
 
-void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_TEXT]) {
+void oce_conv2d_shape_text(const oce_conv2d_shape *shape, oce_pass pass,
+                           char text[OCE_CONV2D_TEXT]) {
     const oce_window_geometry *g = &shape->window;
+    const bool is_prepared = shape->keeps_filter && pass == OCE_PASS_FORWARD;
     snprintf(text, OCE_CONV2D_TEXT,
              "n=%lld h=%lld w=%lld c=%lld k=%lld window=%lldx%lld stride=%lldx%lld "
              "dilation=%lldx%lld before=%lldx%lld after=%lldx%lld%s%s",
@@ -25,7 +27,7 @@ void oce_conv2d_shape_text(const oce_conv2d_shape *shape, char text[OCE_CONV2D_T
              (long long)g->size[1], (long long)g->stride[0], (long long)g->stride[1],
              (long long)g->dilation[0], (long long)g->dilation[1], (long long)g->before[0],
              (long long)g->before[1], (long long)g->after[0], (long long)g->after[1],
-             shape->no_winograd ? " winograd=off" : "", shape->keeps_filter ? " prepared=1" : "");
+             shape->no_winograd ? " winograd=off" : "", is_prepared ? " prepared=1" : "");
 }
 
 /* A positive number of a configuration; 0: it has none, -1: it is none that could be. */
@@ -37,7 +39,7 @@ static int number(const char *configuration, const char *name) {
 oce_conv2d_family oce_conv2d_tuned(oce_device *device, const oce_conv2d_shape *shape, oce_pass pass,
                                    oce_conv2d_choice *asked) {
     char text[OCE_CONV2D_TEXT];
-    oce_conv2d_shape_text(shape, text);
+    oce_conv2d_shape_text(shape, pass, text);
     *asked = (oce_conv2d_choice){0};
     const oce_tuning_entry *entry = oce_tuning_find(device, oce_conv2d_operation(pass), text);
     for (int i = OCE_CONV2D_AUTO + 1; entry != NULL && i < OCE_CONV2D_FAMILIES; i++)

@@ -182,16 +182,11 @@ static void shorten_loops(oce_winograd_state *state) {
     state->groups = oce_min_int64(oce_max_int64(state->groups, least), chunks);
 }
 
-/* How many units share the tiles. */
-static int64_t units_for_tiles(const oce_limits *limits, const oce_winograd_state *state) {
-    return oce_max_int64(limits->compute_units / state->output_parts, 1);
-}
-
-/* Of few tiles each unit gets one chunk: lower register tiles, of at least half the rows, where
- * that chunk becomes a fifth smaller or more. */
+/* Of few tiles each unit that shares them gets one chunk: lower register tiles, of at least half
+ * the rows, where that chunk becomes a fifth smaller or more. */
 static void set_rows(const oce_limits *limits, oce_winograd_state *state) {
     oce_conv2d_part *part = &state->blocks.parts[0];
-    const int64_t units = units_for_tiles(limits, state);
+    const int64_t units = oce_max_int64(limits->compute_units / state->output_parts, 1);
     const int most = part->rows;
     if (state->w.tiles > 2 * most * units)
         return;
@@ -268,12 +263,6 @@ oce_status oce_winograd_get_kernels(oce_device *device, oce_defines *defines, co
     return oce_conv2d_blocks_get(device, file, tiled, defines, &state->blocks);
 }
 
-static oce_status get_kernels(oce_device *device, oce_winograd_state *state) {
-    oce_defines defines = oce_winograd_defines(state);
-    return oce_winograd_get_kernels(device, &defines, "winograd_filter winograd_forward",
-                                    "winograd_forward", &state->filter, state);
-}
-
 static bool pools(oce_device *device, const oce_conv2d_shape *shape) {
     oce_winograd_state state;
     return oce_winograd_plan_pooled(device, shape, &state);
@@ -297,7 +286,9 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     if (pass == OCE_PASS_FILTER_GRAD)
         return oce_winograd_plan_grad(device, state);
     plan(device, state);
-    return get_kernels(device, state);
+    oce_defines defines = oce_winograd_defines(state);
+    return oce_winograd_get_kernels(device, &defines, "winograd_filter winograd_forward",
+                                    "winograd_forward", &state->filter, state);
 }
 
 /* ---- Workspace ----------------------------------------------------------------------------- */

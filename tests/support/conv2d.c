@@ -125,6 +125,14 @@ static oce_buffer *make_workspace(oce_device *device, const oce_conv2d_plan *pla
     return workspace;
 }
 
+oce_conv2d_family conv2d_family(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass) {
+    oce_conv2d_plan *plan = NULL;
+    TEST_OK(oce_conv2d_plan_create(device, desc, pass, &plan));
+    const oce_conv2d_family family = oce_conv2d_plan_family(plan, pass);
+    oce_conv2d_plan_destroy(plan);
+    return family;
+}
+
 oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
                        oce_conv2d_plan **plan) {
     oce_conv2d_desc d = *desc;

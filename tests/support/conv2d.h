@@ -23,6 +23,9 @@ typedef struct conv2d_placing {
 oce_conv2d_desc conv2d_same(oce_conv2d_family family, int64_t n, int64_t h, int64_t w, int64_t c,
                             int64_t k, int64_t r, int64_t s);
 
+/* What a plan of one pass, as oce_conv2d_plan_create() makes it, computes with. */
+oce_conv2d_family conv2d_family(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass);
+
 /* oce_conv2d_plan_create(), but under a simulator im2col's products are naive: building CLBlast's
  * kernels would take minutes. */
 oce_status conv2d_plan(oce_device *device, const oce_conv2d_desc *desc, unsigned passes,
