@@ -137,16 +137,19 @@ VECTOR_WIDTHS(SHUFFLES_OF_TWO)
 #define as_intv OCE_JOIN(as_int, VW)
 #define as_uintv OCE_JOIN(as_uint, VW)
 
-/* Hints to bring the cache line of a float near, to be read or written. Where nothing would come of
- * them CAN_PREFETCH is 0: loops of hints should go too. PoCL's prefetch() is empty, and that of
- * Intel's runtime for CPUs slow, but both compilers are clang and compile for the processor itself. */
+/* Hints to bring the cache line of a float near, to be read or written, or, if it is not used soon,
+ * into the second cache. Where nothing would come of them CAN_PREFETCH is 0: loops of hints should
+ * go too. PoCL's prefetch() is empty, and that of Intel's runtime for CPUs slow, but both compilers
+ * are clang and compile for the processor itself. */
 #if OCE_CPU && (defined(POCL_DEVICE_ADDRESS_BITS) || defined(__INTEL_LLVM_COMPILER))
 #define CAN_PREFETCH 1
 #define PREFETCH(pointer) __builtin_prefetch((const void *)(size_t)(pointer))
+#define PREFETCH_TO_L2(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 0, 2)
 #define PREFETCH_TO_WRITE(pointer) __builtin_prefetch((const void *)(size_t)(pointer), 1)
 #else
 #define CAN_PREFETCH 0
 #define PREFETCH(pointer) prefetch(pointer, (size_t)1)
+#define PREFETCH_TO_L2(pointer) PREFETCH(pointer)
 #define PREFETCH_TO_WRITE(pointer) PREFETCH(pointer)
 #endif
 

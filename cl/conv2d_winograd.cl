@@ -21,12 +21,30 @@
 
 #define TILE_WIDTH (TILE_VECTORS * VW)
 
-/* PREFETCH() within a loop that has other things to do. */
+/*
+ * Hints within loops that have other things to do: for a line, and for n pixels of a column, `down`
+ * apart, of a tile whose turn comes later. Tiles lie far apart in memory, row by row; without hints
+ * their transforms wait longer than they compute, also those of outputs, as a store brings a line
+ * into the cache before it changes it. Hints may point outside an image and its buffer, where they
+ * do nothing: that costs less than to find out.
+ */
 #if CAN_PREFETCH
 #define ASK_FOR(pointer) PREFETCH(pointer)
+#define ASK_FOR_COLUMN(hint, pixel, down, n)                                                       \
+    UNROLL for (int i_ = 0; i_ < (n); i_++) hint((pixel) + i_ * (down))
 #else
 #define ASK_FOR(pointer) (void)0
+#define ASK_FOR_COLUMN(hint, pixel, down, n) (void)0
 #endif
+
+/* Tiles beside each other whose inputs are transformed together, at most, and columns of these:
+ * what B^T makes of a column serves both tiles that it belongs to. */
+#define RUN_TILES 2
+#define RUN_COLUMNS (RUN_TILES * TILE + WINDOW - 1)
+
+/* Floats of a run's inputs that the first cache keeps until they are used, while others go through
+ * it. Of more they are in each other's way there, above all where rows are a power of two apart. */
+#define NEAR_FLOATS 3072
 
 /* sums[m] += a[m * a_row + t * a_step] * b[t * b_step ...] for each t below count, with an `extra`
  * statement each; moves the pointers a and b, of any address space. */
@@ -56,52 +74,50 @@ static inline place place_of(const long tile, const int tile_rows, const int til
     return at;
 }
 
-/* Asks for the pixels of a tile of size x size from (row, column) on, the first `known` columns
- * excepted, as far as they are inside the image; to_store: in order to write them. Tiles are far
- * apart in memory, row by row, and without this their transforms wait more than they compute: also
- * those of outputs, as a store brings a line into the cache before it changes it. */
-static inline void fetch(__global const float *image, const long down, const long right,
-                         const int rows, const int columns, const int row, const int column,
-                         const int size, const int known, const bool to_store) {
-#if CAN_PREFETCH
-    const int last_row = min(row + size, rows), last_column = min(column + size, columns);
-    for (int i = max(row, 0); i < last_row; i++)
-        for (int j = max(column + known, 0); j < last_column; j++) {
-            __global const float *pixel = image + i * down + j * right;
-            if (to_store)
-                PREFETCH_TO_WRITE(pixel);
-            else
-                PREFETCH(pixel);
-        }
-#endif
+/* How far ahead the first pixel of tile `next` is of that of tile `at`. */
+static inline long distance(const place at, const place next, const long image, const long down,
+                            const long right) {
+    return (next.image - at.image) * image + (long)(next.row - at.row) * TILE * down +
+           (long)(next.column - at.column) * TILE * right;
 }
 
-/* The rows taken of B^T X B of VW channels of the tile whose first input is (row, column) of an
- * image; what lies outside the image is 0. Position p of them goes to out[p * out_position]. */
+/*
+ * The rows taken of B^T X B of VW channels of a run of tiles beside each other, whose first input
+ * is (row, column) of an image; what lies outside the image is 0. Position p of tile t goes to
+ * out[t * out_tile + p * out_position]. Asks for the inputs that are `ahead` of these, the first
+ * `known` columns excepted.
+ */
 static inline void load_inputs(__global const float *image, const long down, const long right,
                                const int rows, const int columns, const int row, const int column,
-                               const int first_pair, SCRATCH float *out, const int out_position) {
-    floatv partway[ROWS_TAKEN * ALPHA]; /* B^T X */
-    for (int j = 0; j < ALPHA; j++) {
+                               const int run, const int first_pair, const long ahead,
+                               const int known, const bool is_near, SCRATCH float *out,
+                               const int out_tile, const int out_position) {
+    floatv partway[ROWS_TAKEN * RUN_COLUMNS]; /* B^T X */
+    for (int j = 0; j < run * TILE + WINDOW - 1; j++) {
         floatv x[ALPHA];
         const bool inside = column + j >= 0 && column + j < columns;
         __global const float *from = image + row * down + (column + j) * right;
         UNROLL for (int i = 0; i < ALPHA; i++) x[i] =
             inside && row + i >= 0 && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
-        transform_input_rows(x, first_pair, partway + j, ALPHA);
+        if (j >= known && is_near)
+            ASK_FOR_COLUMN(PREFETCH, from + ahead, down, ALPHA);
+        else if (j >= known)
+            ASK_FOR_COLUMN(PREFETCH_TO_L2, from + ahead, down, ALPHA);
+        transform_input_rows(x, first_pair, partway + j, RUN_COLUMNS);
     }
-    for (int i = 0; i < ROWS_TAKEN; i++) {
-        floatv transformed[ALPHA];
-        transform_input(partway + i * ALPHA, transformed);
-        UNROLL for (int j = 0; j < ALPHA; j++)
-            KEEP(transformed[j], out + (i * ALPHA + j) * out_position);
-    }
+    for (int t = 0; t < run; t++, out += out_tile)
+        for (int i = 0; i < ROWS_TAKEN; i++) {
+            floatv transformed[ALPHA];
+            transform_input(partway + i * RUN_COLUMNS + t * TILE, transformed);
+            UNROLL for (int j = 0; j < ALPHA; j++)
+                KEEP(transformed[j], out + (i * ALPHA + j) * out_position);
+        }
 }
 
 /* The same for A dY A^T of a tile of TILE x TILE outputs. */
 static inline void load_outputs(__global const float *image, const long down, const long right,
                                 const int rows, const int columns, const int row, const int column,
-                                const int first_pair, SCRATCH float *out,
+                                const int first_pair, const long ahead, SCRATCH float *out,
                                 const int out_position) {
     floatv partway[ROWS_TAKEN * TILE]; /* A dY */
     for (int j = 0; j < TILE; j++) {
@@ -110,6 +126,7 @@ static inline void load_outputs(__global const float *image, const long down, co
         __global const float *from = image + row * down + (column + j) * right;
         UNROLL for (int i = 0; i < TILE; i++) y[i] =
             inside && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
+        ASK_FOR_COLUMN(PREFETCH_TO_L2, from + ahead, down, TILE);
         evaluate_rows(y, first_pair, partway + j, TILE);
     }
     for (int i = 0; i < ROWS_TAKEN; i++) {
@@ -133,18 +150,20 @@ static inline void half_of_outputs(SCRATCH const float *in, const int in_positio
 }
 
 /* act(A^T M A + bias) of VW channels of a tile, stored or streamed to (row, column) on of an image
- * as far as it is inside. */
-static inline void store_outputs(SCRATCH const float *in, const int in_position,
-                                 const floatv bias, const int relu, const bool streams,
-                                 __global float *image, const long down, const long right,
-                                 const int rows, const int columns, const int row,
-                                 const int column) {
+ * as far as it is inside. If stored, asks for what is `ahead` of it. */
+static inline void store_outputs(SCRATCH const float *in, const int in_position, const floatv bias,
+                                 const int relu, const bool streams, __global float *image,
+                                 const long down, const long right, const int rows,
+                                 const int columns, const int row, const int column,
+                                 const long ahead) {
     floatv partway[TILE * ALPHA];
     half_of_outputs(in, in_position, partway);
     for (int i = 0; i < TILE && row + i < rows; i++) {
         floatv y[TILE];
         interpolate(partway + i * ALPHA, TILE, y);
         __global float *to = image + (row + i) * down + column * right;
+        if (!streams)
+            ASK_FOR_COLUMN(PREFETCH_TO_WRITE, to + ahead, right, TILE);
         UNROLL for (int j = 0; j < TILE; j++) {
             const floatv sum = y[j] + bias;
             const floatv value = relu ? select(sum, (floatv)(0), sum <= 0) : sum;
@@ -215,18 +234,18 @@ static inline void load_chunk(__global const float *x, const long x_image, const
                               const int tile_columns, const long tiles, const long first,
                               const int count, const int first_pair, SCRATCH float *in,
                               const int in_position) {
-    place at = place_of(first, tile_rows, tile_columns);
-    for (int t = 0; t < count; t++) {
-        const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
-        for (int c = 0; c < channels; c += VW) {
-            fetch(x + next.image * x_image + c, x_down, x_right, rows, columns,
-                  next.row * TILE - top, next.column * TILE - left, ALPHA,
-                  next.column > 0 ? WINDOW - 1 : 0, false);
+    const bool is_near = ALPHA * RUN_COLUMNS * channels <= NEAR_FLOATS;
+    int run;
+    for (int t = 0; t < count; t += run) {
+        const place at = place_of(first + t, tile_rows, tile_columns);
+        run = min(min(RUN_TILES, count - t), tile_columns - at.column);
+        const place next = place_of(min(first + t + run, tiles - 1), tile_rows, tile_columns);
+        for (int c = 0; c < channels; c += VW)
             load_inputs(x + at.image * x_image + c, x_down, x_right, rows, columns,
-                        at.row * TILE - top, at.column * TILE - left, first_pair,
-                        in + t * channels + c, in_position);
-        }
-        at = next;
+                        at.row * TILE - top, at.column * TILE - left, run, first_pair,
+                        distance(at, next, x_image, x_down, x_right),
+                        next.column > 0 ? WINDOW - 1 : 0, is_near, in + t * channels + c, channels,
+                        in_position);
     }
 }
 
@@ -269,13 +288,11 @@ KERNEL void winograd_forward(IN(x), const long x_image, const long x_down, const
                     place_of(first + min(t + 1, count - 1), tile_rows, tile_columns);
                 for (int v = 0; v < TILE_VECTORS; v++) {
                     const int k = block * TILE_WIDTH + v * VW;
-                    if (!streams)
-                        fetch(AT(y) + next.image * y_image + k, y_down, y_right, output_rows,
-                              output_columns, next.row * TILE, next.column * TILE, TILE, 0, true);
                     store_outputs(product + t * TILE_WIDTH + v * VW, product_position,
                                   bias_base ? vloadv(0, AT(bias) + k) : (floatv)(0), relu,
                                   streams, AT(y) + at.image * y_image + k, y_down, y_right,
-                                  output_rows, output_columns, at.row * TILE, at.column * TILE);
+                                  output_rows, output_columns, at.row * TILE, at.column * TILE,
+                                  distance(at, next, y_image, y_down, y_right));
                 }
                 at = next;
             }
@@ -432,10 +449,9 @@ KERNEL void winograd_filter_grad(IN(x), const long x_image, const long x_down, c
         for (int t = 0; t < count; t++) {
             const place next = place_of(min(first + t + 1, tiles - 1), tile_rows, tile_columns);
             for (int v = 0; v < TILE_WIDTH; v += VW) {
-                fetch(dy_block + next.image * dy_image + v, dy_down, dy_right, output_rows,
-                      output_columns, next.row * TILE, next.column * TILE, TILE, 0, false);
                 load_outputs(dy_block + at.image * dy_image + v, dy_down, dy_right, output_rows,
                              output_columns, at.row * TILE, at.column * TILE, first_pair,
+                             distance(at, next, dy_image, dy_down, dy_right),
                              out + t * TILE_WIDTH + v, out_position);
             }
             at = next;
