@@ -1,8 +1,9 @@
 /*
  * Winograd convolution for CPUs with few input channels (winograd.cl.h has the formulas): the
- * forward pass of a network's first layers, any numbers of channels. With few terms to a product
- * moving the products through memory would cost more than computing them, so here they stay in
- * registers: a column of positions is summed over the channels and transformed back at once.
+ * forward pass and the filter gradient of a network's first layers. With few terms to a product
+ * moving the products through memory would cost more than computing them, so in the forward pass
+ * they stay in registers: a column of positions is summed over the channels and transformed back at
+ * once.
  *
  * A work-item is a group of its own. It takes parts, rectangles of tiles of an image, one after
  * another, through three steps:
@@ -259,6 +260,99 @@ KERNEL void winograd_few_forward(IN(x), const long x_image, const long x_down, c
                         store_tile(partway[t], bias_k, least, lanes, to, y_down, y_right,
                                    tiles + begin + t);
                 }
+        }
+    }
+}
+
+/* Adds to the transformed sums of a block, [position][channel][TILE_WIDTH], or makes of them, the
+ * products of `count` tiles: B^T X B at `inputs`, of each tile in its lane, times A dY A^T at `out`,
+ * [position][tile][TILE_WIDTH]. */
+static inline void add_products(SCRATCH const float *inputs, const int *lanes, const int count,
+                                SCRATCH const float *out, const int out_position,
+                                const int channels, const bool adds, __global float *to) {
+    for (int p = 0; p < POSITIONS; p++, out += out_position)
+        for (int c = 0; c < channels; c += TILE_ROWS) {
+            SCRATCH const float *a =
+                inputs + ((p % ALPHA * channels + c) * ALPHA + p / ALPHA) * VW;
+            floatv sums[TILE_ROWS][TILE_VECTORS];
+            UNROLL for (int m = 0; m < TILE_ROWS; m++)
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] = (floatv)(0);
+            for (int t = 0; t < count; t++) {
+                floatv shared[TILE_VECTORS];
+                UNROLL for (int v = 0; v < TILE_VECTORS; v++) shared[v] =
+                    vloadv(v, out + t * TILE_WIDTH);
+                UNROLL for (int m = 0; m < TILE_ROWS; m++) {
+                    const floatv factor = (floatv)(a[m * ALPHA * VW + lanes[t]]);
+                    UNROLL for (int v = 0; v < TILE_VECTORS; v++) sums[m][v] =
+                        FMA(factor, shared[v], sums[m][v]);
+                }
+            }
+            store_sums(sums, min(channels - c, TILE_ROWS), adds, to);
+            to += min(channels - c, TILE_ROWS) * TILE_WIDTH;
+        }
+}
+
+/*
+ * Partial sums of the filter gradient, transformed, as winograd_filter_sum of conv2d_winograd.cl
+ * takes them: partials[split][block][position][channel][TILE_WIDTH]. A group computes them for a
+ * block of output channels (dimension 0) and an equal share of the parts (dimension 1: splits), VW
+ * tiles at a time. scratch: planes, inputs and A dY A^T of each group, scratch_group floats.
+ */
+KERNEL void winograd_few_filter_grad(IN(x), const long x_image, const long x_down,
+                                     const long x_right, IN(dy), const long dy_image,
+                                     const long dy_down, const long dy_right, OUT(partials),
+                                     INOUT(scratch), const long scratch_group, const int rows,
+                                     const int columns, const int top, const int left,
+                                     const int channels, const int output_rows,
+                                     const int output_columns, const int tile_rows,
+                                     const int tile_columns, const int part_rows,
+                                     const int part_columns, const int part_grid_rows,
+                                     const int part_grid_columns, const long parts) {
+    const int block = get_group_id(0), split = get_group_id(1), splits = get_num_groups(1);
+    const long sums_at = (long)split * get_num_groups(0) + block;
+    TAKE_SCRATCH(inputs, sums_at);
+    const int pitch = part_columns + BEYOND, plane = (part_rows + BEYOND) * pitch + VW;
+    const int out_position = VW * TILE_WIDTH + 16; /* not all on the same sets of the cache */
+    SCRATCH float *planes = inputs + POSITIONS * channels * VW;
+    SCRATCH float *out = planes + TILE * TILE * channels * plane;
+    __global float *sums = AT(partials) + sums_at * POSITIONS * channels * TILE_WIDTH;
+    bool adds = false;
+    for (long part = parts * split / splits; part < parts * (split + 1) / splits; part++) {
+        const int first_column = (int)(part % part_grid_columns) * part_columns;
+        const int first_row = (int)(part / part_grid_columns % part_grid_rows) * part_rows;
+        const long image = part / part_grid_columns / part_grid_rows;
+        const int tall = min(part_rows, tile_rows - first_row);
+        const int wide = min(part_columns, tile_columns - first_column);
+        __global const float *from = AT(dy) + image * dy_image + block * TILE_WIDTH;
+        load_planes(AT(x) + image * x_image, x_down, x_right, rows, columns,
+                    first_row * TILE - top, first_column * TILE - left, channels, tall, pitch,
+                    plane, planes);
+        for (int first = 0; first < tall * pitch; first += VW) {
+            int count = 0, lanes[VW];
+            for (int t = 0; t < VW && first + t < tall * pitch; t++)
+                if ((first + t) % pitch < wide)
+                    lanes[count++] = t;
+            if (count == 0)
+                continue;
+            for (int c = 0; c < channels; c++)
+                load_inputs(planes + c * TILE * TILE * plane, plane, pitch, first,
+                            inputs + c * ALPHA * VW, channels * ALPHA * VW);
+            int row = (first_row + (first + lanes[0]) / pitch) * TILE;
+            int column = (first_column + (first + lanes[0]) % pitch) * TILE;
+            for (int t = 0; t < count; t++) {
+                const int next = first + lanes[min(t + 1, count - 1)];
+                const int next_row = (first_row + next / pitch) * TILE;
+                const int next_column = (first_column + next % pitch) * TILE;
+                for (int v = 0; v < TILE_WIDTH; v += VW)
+                    load_outputs(from + v, dy_down, dy_right, output_rows, output_columns, row,
+                                 column, 0,
+                                 (next_row - row) * dy_down + (next_column - column) * dy_right,
+                                 out + t * TILE_WIDTH + v, out_position);
+                row = next_row;
+                column = next_column;
+            }
+            add_products(inputs, lanes, count, out, out_position, channels, adds, sums);
+            adds = true;
         }
     }
 }

@@ -238,6 +238,71 @@ static inline float scale(const int i) {
     return chosen;
 }
 
+/* On CPUs: the register tile, see conv2d_direct.cl. */
+#ifndef TILE_ROWS
+#define TILE_ROWS 4
+#endif
+#ifndef TILE_VECTORS
+#define TILE_VECTORS 2
+#endif
+
+#define TILE_WIDTH (TILE_VECTORS * VW)
+
+/* Stores the first `rows` rows of a register tile one behind the other, or adds them to what is
+ * there. Surplus rows, made of what lies behind, go where the first row follows them: conditions
+ * within the unrolled loops would take compilers long. */
+static inline void store_sums(floatv sums[TILE_ROWS][TILE_VECTORS], const int rows,
+                              const bool adds, __global float *to) {
+    if (adds)
+        UNROLL for (int m = 0; m < TILE_ROWS; m++)
+            UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+                sums[m][v] += vloadv(v, to + (m < rows ? m : 0) * TILE_WIDTH);
+    UNROLL for (int m = TILE_ROWS - 1; m >= 0; m--)
+        UNROLL for (int v = 0; v < TILE_VECTORS; v++)
+            STORE(sums[m][v], to + (m < rows ? m : 0) * TILE_WIDTH + v * VW);
+}
+
+/*
+ * On CPUs, hints within loops that have other things to do: for a line, and for n pixels of a column, `down`
+ * apart, of a tile whose turn comes later. Tiles lie far apart in memory, row by row; without hints
+ * their transforms wait longer than they compute, also those of outputs, as a store brings a line
+ * into the cache before it changes it. Hints may point outside an image and its buffer, where they
+ * do nothing: that costs less than to find out.
+ */
+#if CAN_PREFETCH
+#define ASK_FOR(pointer) PREFETCH(pointer)
+#define ASK_FOR_COLUMN(hint, pixel, down, n)                                                       \
+    UNROLL for (int i_ = 0; i_ < (n); i_++) hint((pixel) + i_ * (down))
+#else
+#define ASK_FOR(pointer) (void)0
+#define ASK_FOR_COLUMN(hint, pixel, down, n) (void)0
+#endif
+
+/* The rows taken of A dY A^T of VW channels of a tile of TILE x TILE outputs, whose first is (row,
+ * column) of an image; what lies outside is 0. Position p of them goes to out[p * out_position].
+ * Asks for the outputs that are `ahead` of these. */
+static inline void load_outputs(__global const float *image, const long down, const long right,
+                                const int rows, const int columns, const int row, const int column,
+                                const int first_pair, const long ahead, SCRATCH float *out,
+                                const int out_position) {
+    floatv partway[ROWS_TAKEN * TILE]; /* A dY */
+    for (int j = 0; j < TILE; j++) {
+        floatv y[TILE];
+        const bool inside = column + j < columns;
+        __global const float *from = image + row * down + (column + j) * right;
+        UNROLL for (int i = 0; i < TILE; i++) y[i] =
+            inside && row + i < rows ? vloadv(0, from + i * down) : (floatv)(0);
+        ASK_FOR_COLUMN(PREFETCH_TO_L2, from + ahead, down, TILE);
+        evaluate_rows(y, first_pair, partway + j, TILE);
+    }
+    for (int i = 0; i < ROWS_TAKEN; i++) {
+        floatv transformed[ALPHA];
+        evaluate(partway + i * TILE, TILE, transformed);
+        UNROLL for (int j = 0; j < ALPHA; j++)
+            KEEP(transformed[j], out + (i * ALPHA + j) * out_position);
+    }
+}
+
 /*
  * Max pooling of what a group has in its scratch memory: windows of POOL_KH x POOL_KW, POOL_SH and
  * POOL_SW apart, POOL_TOP rows and POOL_LEFT columns of padding. POOL_KH 0: no kernel pools.

@@ -128,6 +128,19 @@ oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
 
 /* ---- Choosing families --------------------------------------------------------------------- */
 
+/* Those called "winograd" of a class of devices; the first says best what none of them serves. */
+typedef struct winograd_list {
+    int count;
+    const oce_conv2d_method *methods[3];
+} winograd_list;
+
+static winograd_list winograd_methods(const oce_limits *limits) {
+    const winograd_list of_cpus = {
+        3, {&oce_conv2d_winograd, &oce_conv2d_winograd_few, &oce_conv2d_winograd_few_grad}};
+    const winograd_list of_gpus = {1, {&oce_conv2d_winograd_gpu}};
+    return limits->is_cpu ? of_cpus : of_gpus;
+}
+
 /* The families that AUTO may use for a pass, best first. */
 static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pass,
                       const oce_conv2d_method *list[MOST_CANDIDATES]) {
@@ -135,13 +148,10 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
     int count = 0;
     if (oce_conv2d_dot_suits(&plan->shape, limits, pass))
         list[count++] = &oce_conv2d_direct; /* few outputs, faster than any other family */
-    if (limits->is_cpu && !no_winograd && oce_conv2d_winograd.suits(&plan->shape, limits, pass))
-        list[count++] = &oce_conv2d_winograd;
-    if (limits->is_cpu && !no_winograd && oce_conv2d_winograd_few.suits(&plan->shape, limits, pass))
-        list[count++] = &oce_conv2d_winograd_few;
-    if (!limits->is_cpu && !no_winograd &&
-        oce_conv2d_winograd_gpu.suits(&plan->shape, limits, pass))
-        list[count++] = &oce_conv2d_winograd_gpu;
+    const winograd_list winograd = winograd_methods(limits);
+    for (int i = 0; i < winograd.count && !no_winograd; i++)
+        if (winograd.methods[i]->suits(&plan->shape, limits, pass))
+            list[count++] = winograd.methods[i];
     const bool suits_im2col = oce_conv2d_im2col.suits(&plan->shape, limits, pass);
     if (limits->is_cpu && suits_im2col)
         list[count++] = &oce_conv2d_im2col;
@@ -156,11 +166,11 @@ static int candidates(const oce_conv2d_plan *plan, bool no_winograd, oce_pass pa
 static const oce_conv2d_method *winograd_method(const oce_conv2d_shape *shape,
                                                 const oce_limits *limits, oce_pass pass) {
     char reason[REASON_BYTES];
-    if (!limits->is_cpu)
-        return &oce_conv2d_winograd_gpu;
-    const bool is_few = !oce_conv2d_winograd.serves(shape, limits, pass, reason, sizeof reason) &&
-                        oce_conv2d_winograd_few.serves(shape, limits, pass, reason, sizeof reason);
-    return is_few ? &oce_conv2d_winograd_few : &oce_conv2d_winograd;
+    const winograd_list winograd = winograd_methods(limits);
+    for (int i = 0; i < winograd.count; i++)
+        if (winograd.methods[i]->serves(shape, limits, pass, reason, sizeof reason))
+            return winograd.methods[i];
+    return winograd.methods[0];
 }
 
 static const oce_conv2d_method *forced_method(oce_conv2d_family family, const oce_conv2d_plan *plan,

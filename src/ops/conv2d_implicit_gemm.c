@@ -178,10 +178,7 @@ static oce_status workspace_bytes(const oce_conv2d_shape *shape, const void *opa
                                : 0;
     const int64_t extents[] = {copies, f[0], f[1], f[2], f[3]};
     oce_conv2d_space space = {0, false};
-    size_t count = 0;
-    if (!oce_size_product(extents, 5, &count))
-        space.overflow = true;
-    oce_conv2d_take(&space, count);
+    (void)oce_conv2d_take_product(&space, extents, OCE_COUNT(extents));
     return oce_conv2d_space_bytes(&space, bytes);
 }
 

@@ -76,7 +76,8 @@ typedef struct oce_conv2d_method {
 } oce_conv2d_method;
 
 extern const oce_conv2d_method oce_conv2d_naive, oce_conv2d_direct, oce_conv2d_winograd,
-    oce_conv2d_winograd_few, oce_conv2d_winograd_gpu, oce_conv2d_im2col, oce_conv2d_implicit_gemm;
+    oce_conv2d_winograd_few, oce_conv2d_winograd_few_grad, oce_conv2d_winograd_gpu,
+    oce_conv2d_im2col, oce_conv2d_implicit_gemm;
 
 /* Checks a description for `passes` and resolves it. */
 oce_status oce_conv2d_resolve(const oce_conv2d_desc *desc, unsigned passes,
@@ -125,6 +126,8 @@ typedef struct oce_conv2d_space {
 
 /* Takes `count` floats; returns where they start. */
 size_t oce_conv2d_take(oce_conv2d_space *space, size_t count);
+/* The same for the product of so many extents. */
+size_t oce_conv2d_take_product(oce_conv2d_space *space, const int64_t *extents, int count);
 /* The bytes taken, or OCE_ERROR_OVERFLOW. */
 oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes);
 

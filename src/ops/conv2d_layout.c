@@ -24,6 +24,13 @@ size_t oce_conv2d_take(oce_conv2d_space *space, size_t count) {
     return at;
 }
 
+size_t oce_conv2d_take_product(oce_conv2d_space *space, const int64_t *extents, int count) {
+    size_t floats = 0;
+    if (!oce_size_product(extents, count, &floats))
+        space->overflow = true;
+    return oce_conv2d_take(space, floats);
+}
+
 oce_status oce_conv2d_space_bytes(const oce_conv2d_space *space, size_t *bytes) {
     OCE_REQUIRE(!space->overflow && oce_size_mul(space->used, sizeof(float), bytes),
                 OCE_ERROR_OVERFLOW, "conv2d: the size of the workspace cannot be represented");

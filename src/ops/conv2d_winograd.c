@@ -143,8 +143,7 @@ static double set_chunk(oce_winograd_state *state, int64_t floats, int units) {
 }
 
 int64_t oce_winograd_local_floats(const oce_limits *limits) {
-    const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
-    return most < SCRATCH_FLOATS ? (int64_t)(most / GAP * GAP) : SCRATCH_FLOATS;
+    return oce_winograd_local(limits, SCRATCH_FLOATS);
 }
 
 int64_t oce_winograd_transform_rounds(const oce_winograd_state *s, int64_t tiles,
@@ -293,13 +292,6 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
 
 /* ---- Workspace ----------------------------------------------------------------------------- */
 
-static size_t take_product(oce_conv2d_space *space, const int64_t *extents, int count) {
-    size_t floats = 0;
-    if (!oce_size_product(extents, count, &floats))
-        space->overflow = true;
-    return oce_conv2d_take(space, floats);
-}
-
 static winograd_space place(const oce_winograd_state *state) {
     const int64_t window = state->w.alpha - state->w.tile + 1;
     winograd_space at = {{0, false}, 0, 0, 0};
@@ -307,16 +299,16 @@ static winograd_space place(const oce_winograd_state *state) {
         return at;
     if (state->w.pass == OCE_PASS_INPUT_GRAD) {
         const int64_t panels[] = {window, window, state->w.channels, state->w.filters};
-        at.panels = take_product(&at.space, panels, 4);
+        at.panels = oce_conv2d_take_product(&at.space, panels, 4);
     }
     const int64_t transformed[] = {state->w.pass == OCE_PASS_FILTER_GRAD ? state->splits : 1,
                                    state->w.alpha, state->w.alpha, state->w.channels,
                                    state->w.filters};
-    at.filter = take_product(&at.space, transformed, 5);
+    at.filter = oce_conv2d_take_product(&at.space, transformed, 5);
     if (state->local_floats == 0) {
         const int64_t scratch[] = {state->groups, state->output_parts,
                                    oce_winograd_scratch(state, state->chunk)};
-        at.scratch = take_product(&at.space, scratch, 3);
+        at.scratch = oce_conv2d_take_product(&at.space, scratch, 3);
     }
     return at;
 }
@@ -423,7 +415,7 @@ static oce_status prepared_bytes(const oce_conv2d_shape *shape, const void *opaq
     const oce_winograd_state *state = opaque;
     const int64_t extents[] = {state->w.alpha, state->w.alpha, shape->channels, shape->filters};
     oce_conv2d_space space = {0, false};
-    (void)take_product(&space, extents, 4);
+    (void)oce_conv2d_take_product(&space, extents, 4);
     return oce_conv2d_space_bytes(&space, bytes);
 }
 

@@ -190,13 +190,6 @@ static bool set_bands(const oce_limits *limits, const oce_conv2d_shape *shape, f
     return least < INT64_MAX;
 }
 
-/* Local memory that a group may take, in floats; the same for all plans of a device, as it is
- * compiled in. */
-static int64_t local_floats(const oce_limits *limits, int64_t wanted) {
-    const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
-    return most < (size_t)wanted ? (int64_t)(most / 16 * 16) : wanted;
-}
-
 static few_state state_of(const oce_conv2d_shape *shape, const oce_limits *limits) {
     few_state state = {.alpha = shape->window.size[0] + TILE - 1,
                        .channels = shape->channels,
@@ -212,7 +205,7 @@ static few_state state_of(const oce_conv2d_shape *shape, const oce_limits *limit
 /* Where its scratch memory is, as for set_parts(), and bands and blocks that fit it. */
 static bool plan_pooled(const oce_conv2d_shape *shape, const oce_limits *limits, few_state *state) {
     *state = state_of(shape, limits);
-    if (local_floats(limits, MOST_POOLED_SCRATCH) == MOST_POOLED_SCRATCH)
+    if (oce_winograd_local(limits, MOST_POOLED_SCRATCH) == MOST_POOLED_SCRATCH)
         state->local_floats = MOST_POOLED_SCRATCH;
     return set_bands(limits, shape, state);
 }
@@ -257,7 +250,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
         return get_kernels(device, shape, state);
     }
     *state = state_of(shape, limits);
-    const int64_t one[2] = {1, 1}, local = local_floats(limits, MOST_SCRATCH);
+    const int64_t one[2] = {1, 1}, local = oce_winograd_local(limits, MOST_SCRATCH);
     if (scratch_floats(state, one) <= local)
         state->local_floats = local;
     set_parts(limits, shape->batch, state);
@@ -269,10 +262,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
 static size_t take_filter(oce_conv2d_space *space, const few_state *state) {
     const int64_t extents[] = {state->alpha, state->alpha, state->channels,
                                oce_ceil_div(state->filters, state->vector), state->vector};
-    size_t floats = 0;
-    if (!oce_size_product(extents, 5, &floats))
-        space->overflow = true;
-    return oce_conv2d_take(space, floats);
+    return oce_conv2d_take_product(space, extents, OCE_COUNT(extents));
 }
 
 static few_space place(const few_state *state) {

@@ -137,10 +137,7 @@ static bool suits(const oce_conv2d_shape *shape, const oce_limits *limits, oce_p
 static size_t take_product(oce_conv2d_space *space, int64_t positions, int64_t rows,
                            int64_t columns) {
     const int64_t extents[] = {positions, rows, columns};
-    size_t floats = 0;
-    if (!oce_size_product(extents, 3, &floats))
-        space->overflow = true;
-    return oce_conv2d_take(space, floats);
+    return oce_conv2d_take_product(space, extents, OCE_COUNT(extents));
 }
 
 static winograd_space place(const winograd_state *state) {

@@ -59,3 +59,8 @@ bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reas
 int64_t oce_winograd_most_channels(const oce_window_geometry *g) {
     return g->size[0] == 3 ? 4096 : 512;
 }
+
+int64_t oce_winograd_local(const oce_limits *limits, int64_t wanted) {
+    const size_t most = limits->local_bytes / sizeof(float) / 16 * 13;
+    return most < (size_t)wanted ? (int64_t)(most / 16 * 16) : wanted;
+}

@@ -29,4 +29,8 @@ bool oce_winograd_window(const oce_window_geometry *g, char *reason, size_t reas
  * it was measured as 1.2e-5 for up to 512 (5 x 5) and 8e-6 for 4096 (3 x 3). */
 int64_t oce_winograd_most_channels(const oce_window_geometry *g);
 
+/* Floats of local memory that a group may take: `wanted`, or what leaves room in less. The same for
+ * all plans of a device, as it is compiled in. */
+int64_t oce_winograd_local(const oce_limits *limits, int64_t wanted);
+
 #endif
