@@ -250,6 +250,12 @@ Test(conv2d_winograd, computes_nothing_of_nothing) {
     no_input.window.padding = OCE_PADDING_EXPLICIT;
     no_input.window.before[0] = no_input.window.after[0] = 2;
     check_passes(device, &no_input, NULL, 1);
+    const oce_conv2d_desc no_batch_of_few = describe(0, 6, 5, 3, vector, 3);
+    const oce_conv2d_desc few_to_nothing = describe(2, 6, 5, 3, 0, 3);
+    if (oce_device_limits(device)->is_cpu) {
+        conv2d_check(device, &no_batch_of_few, OCE_PASS_FILTER_GRAD, NULL, 1, of_largest);
+        conv2d_check(device, &few_to_nothing, OCE_PASS_FILTER_GRAD, NULL, 1, of_largest);
+    }
     oce_device_close(device);
 }
 

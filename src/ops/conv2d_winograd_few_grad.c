@@ -135,7 +135,7 @@ static oce_status prepare(oce_device *device, const oce_conv2d_shape *shape, oce
     with_tiles.asked.outputs = TILE;
     s->w = oce_winograd_pass_of(&with_tiles, pass);
     if (s->w.filters == 0 || s->w.tiles == 0)
-        return OCE_OK; /* dF is empty, or cleared */
+        return OCE_OK; /* dF is empty, or cleared, without a run */
     s->blocks = oce_conv2d_blocks_of(device, s->w.filters);
     divide(shape->batch, s);
     OCE_REQUIRE(rounds_of(s) <= s->blocks.loop_rounds, OCE_ERROR_UNSUPPORTED,
@@ -174,8 +174,6 @@ static oce_status run(const oce_conv2d_shape *shape, const void *opaque,
     (void)shape;
     const few_grad_state *s = opaque;
     const oce_winograd_pass *w = &s->w;
-    if (w->filters == 0 || w->tiles == 0)
-        return OCE_OK;
     const int64_t blocks = s->blocks.parts[0].blocks;
     const few_grad_space at = place(s);
     const oce_arg partials = oce_arg_part(workspace, at.partials);
