@@ -263,11 +263,11 @@ static inline void store_sums(floatv sums[TILE_ROWS][TILE_VECTORS], const int ro
 }
 
 /*
- * On CPUs, hints within loops that have other things to do: for a line, and for n pixels of a column, `down`
- * apart, of a tile whose turn comes later. Tiles lie far apart in memory, row by row; without hints
- * their transforms wait longer than they compute, also those of outputs, as a store brings a line
- * into the cache before it changes it. Hints may point outside an image and its buffer, where they
- * do nothing: that costs less than to find out.
+ * On CPUs, hints within loops that have other things to do: for a line, and for n pixels of a
+ * column, `down` apart, of a tile whose turn comes later. Tiles lie far apart in memory, row by row;
+ * without hints their transforms wait longer than they compute, also those of outputs, as a store
+ * brings a line into the cache before it changes it. Hints may point outside an image and its
+ * buffer, where they do nothing: that costs less than to find out.
  */
 #if CAN_PREFETCH
 #define ASK_FOR(pointer) PREFETCH(pointer)
