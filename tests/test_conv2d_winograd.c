@@ -280,8 +280,9 @@ Test(conv2d_winograd, repeats_bit_by_bit) {
 }
 
 /* What a pass gives with scratch memory in local memory or in a buffer, and with few units or many:
- * only the time changes. */
-static void expect_same_bits(const oce_conv2d_desc *d, oce_pass pass) {
+ * only the time changes. The last variant has short loops, which a pass that needs long ones is
+ * refused with. */
+static void expect_same_bits(const oce_conv2d_desc *d, oce_pass pass, bool needs_long_loops) {
     static const struct variant {
         const char *cap;
         int units; /* 0: the device's */
@@ -296,9 +297,10 @@ static void expect_same_bits(const oce_conv2d_desc *d, oce_pass pass) {
         oce_device *device = test_open_device();
         if (variants[i].units > 0)
             device->limits.compute_units = variants[i].units;
-        if (i > 0 && !can_run(device, d, pass)) {
+        if (i == OCE_COUNT(variants) - 1 && needs_long_loops) {
+            expect_unsupported(device, d, pass, "the driver may break loops off after 12000");
             oce_device_close(device);
-            continue;
+            break;
         }
         float *result = conv2d_run(device, d, pass, &data, NULL);
         oce_device_close(device);
@@ -320,13 +322,13 @@ Test(conv2d_winograd, gives_the_same_bits_with_less_local_memory_and_other_units
     const oce_conv2d_desc d =
         test_is_small() ? describe(1, 5, 6, 16, 16, 3) : describe(30, 15, 14, 96, 64, 5);
     for (unsigned pass = OCE_PASS_FORWARD; pass <= OCE_PASS_FILTER_GRAD; pass *= 2)
-        expect_same_bits(&d, (oce_pass)pass);
+        expect_same_bits(&d, (oce_pass)pass, false);
     const oce_conv2d_desc few =
         test_is_small() ? describe(1, 5, 6, 2, 5, 3) : describe(5, 37, 46, 3, 20, 5);
-    expect_same_bits(&few, OCE_PASS_FORWARD);
+    expect_same_bits(&few, OCE_PASS_FORWARD, false);
     const oce_conv2d_desc few_to_whole_vectors =
         test_is_small() ? describe(1, 5, 6, 2, 16, 3) : describe(5, 37, 46, 3, 48, 5);
-    expect_same_bits(&few_to_whole_vectors, OCE_PASS_FILTER_GRAD);
+    expect_same_bits(&few_to_whole_vectors, OCE_PASS_FILTER_GRAD, !test_is_small());
 }
 
 /* With few tiles, units share the output channels instead of the tiles. */
@@ -337,8 +339,8 @@ Test(conv2d_winograd, gives_the_same_bits_of_few_tiles_however_they_are_shared,
                                     describe(2, 4, 3, channels, 48, 3),
                                     describe(1, 7, 6, channels, channels / 2, 5)};
     for (int i = 0; i < OCE_COUNT(each); i++) {
-        expect_same_bits(&each[i], OCE_PASS_FORWARD);
-        expect_same_bits(&each[i], OCE_PASS_INPUT_GRAD);
+        expect_same_bits(&each[i], OCE_PASS_FORWARD, false);
+        expect_same_bits(&each[i], OCE_PASS_INPUT_GRAD, false);
     }
 }
 
@@ -350,7 +352,7 @@ Test(conv2d_winograd, gives_the_same_filter_gradient_however_its_positions_are_s
         describe(batch, 2, 2, channels, 32, 3), describe(batch, 8, 7, channels, 32, 3),
         describe(batch, 2, 2, channels, 32, 5), describe(batch, 8, 7, channels, 32, 5)};
     for (int i = 0; i < OCE_COUNT(each); i++)
-        expect_same_bits(&each[i], OCE_PASS_FILTER_GRAD);
+        expect_same_bits(&each[i], OCE_PASS_FILTER_GRAD, false);
 }
 
 static void expect_auto(oce_device *device, const oce_conv2d_desc *desc, oce_pass pass,

@@ -32,13 +32,15 @@ typedef enum oce_conv2d_family {
     OCE_CONV2D_DIRECT,   /**< register tiles with explicit vectors, for CPUs: any shape */
     OCE_CONV2D_WINOGRAD, /**< Winograd: 3x3 and 5x5 windows of stride and dilation 1, channels and
                               filters multiples of the device's vector (4, 8 or 16 floats; GPUs: 4).
-                              Fused on CPUs; on GPUs the transforms pass through the workspace.
-                              Faster, but rounds worse; AUTO chooses it where its errors stay
-                              below 2e-5 of the largest value (those of the others are below 1e-5),
-                              on GPUs only for many channels (from about 128 for 5x5 windows and
-                              256 for 3x3), unless no_winograd is set. An infinity or NaN in X or
-                              dY makes NaNs of all outputs of the tiles that read it, up to 3 rows
-                              and columns beyond those whose windows hold it */
+                              On CPUs also any number of channels up to 32: forward passes to any
+                              number of filters, filter gradients of such multiples. Fused on CPUs;
+                            on GPUs the transforms pass through the workspace. Faster, but rounds
+                            worse; AUTO chooses it where its errors stay below 2e-5 of the largest
+                            value (those of the others are below 1e-5), on GPUs only for many
+                            channels (from about 128 for 5x5 windows and 256 for 3x3), unless
+                            no_winograd is set. An infinity or NaN in X or dY makes NaNs of all
+                            outputs of the tiles that read it, up to 3 rows and columns beyond those
+                            whose windows hold it */
     OCE_CONV2D_IM2COL,   /**< the windows' input copied into a matrix, in slabs of 32 MB, and matrix
                               products of them, by CLBlast on GPUs: any shape of which a slab fits
                               into the device's largest allocation. On CPUs AUTO chooses it for
